@@ -1,0 +1,49 @@
+"""Reports: what a node tells its controller without being asked."""
+
+from dataclasses import dataclass
+
+from stackdsl.model import states
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateReport:
+    """A replica came into ``state``. ``time_ns`` is the node's wall clock. ``final``: no restart
+    will follow. ``lines`` are its last lines of output when it failed. ``output`` is a completed
+    task's standard output, where wanted."""
+
+    name: str
+    state: states.State
+    time_ns: int
+    pid: int | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    restarts: int = 0
+    is_final: bool = False
+    lines: tuple[str, ...] = ()
+    output: str | None = None
+    why: str = ""
+    do: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeReport:
+    """A probe's outcome changed, or is told while waiting (never more than one a second)."""
+
+    name: str
+    probe: str
+    is_ok: bool
+    detail: str
+    tries: int
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReport:
+    """Something about the machine: a full disk, lost marks, a lost node."""
+
+    what: str
+    detail: str
+    time_ns: int
+
+
+Report = StateReport | ProbeReport | HostReport

@@ -1,0 +1,1 @@
+"""The protocols: frozen data as JSON, JSON in frames, calls over frames."""
