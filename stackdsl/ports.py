@@ -1,54 +1,12 @@
 """What the engine asks of a node, as Protocols. Every implementation passes tests/contract."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from stackdsl.model import facts, plans, reports, specs
+from stackdsl.model import events, facts, plans, reports, specs, states
+from stackdsl.model.requests import Executed, Inspection, RunIdentity, Wanted
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What is to be looked up on a host: programs (argv[0], the PATH of ``env`` or of the node,
-    and the folder it starts in), users."""
-
-    programs: tuple[tuple[str, str | None, str], ...] = ()
-    users: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunIdentity:
-    """The run that a node works for. ``folder`` is absolute and holds ``logs/``, ``dirs/`` and the
-    journal. ``run_id`` is the random mark. ``environment`` is the base environment of native
-    services. ``crash`` says what becomes of services when the controller is gone."""
-
-    run: str
-    run_id: str
-    stack: str
-    folder: str
-    crash: Literal["reap", "adopt", "grace"] = "reap"
-    grace_s: float = 0.0
-    environment: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
-    """A finished command: 128+N for signals; ``is_cut``: output beyond 1 MiB was dropped."""
-
-    exit_code: int
-    stdout: str = ""
-    stderr: str = ""
-    is_cut: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inspection:
-    """A look at one replica: its living processes (pid, command line), the sockets that they
-    listen on, its last lines of output."""
-
-    pids: tuple[tuple[int, str], ...] = ()
-    listeners: tuple[facts.Listener, ...] = ()
-    lines: tuple[str, ...] = ()
+__all__ = ["Executed", "Inspection", "Node", "RunControl", "RunIdentity", "Wanted"]
 
 
 class Node(Protocol):
@@ -65,8 +23,12 @@ class Node(Protocol):
         """Take up the run: open its journal, adopt what lives; return what stands."""
 
     async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
-        """Journal the replicas and begin to start them, all at once; a name that stands with
-        another spec is replaced (the old one must have ended)."""
+        """Journal the replicas and begin to start them, all at once.
+
+        A living replica whose digest is the same is left alone (its spec is taken: an adopted one
+        has none that may be used); one that has ended is started again; a living one with another
+        digest is refused.
+        """
 
     async def stop(self, names: Sequence[str], *, at_once: bool = False) -> None:
         """Stop replicas, all at once, and return when everything they started is gone."""
@@ -101,3 +63,60 @@ class Node(Protocol):
 
     def reports(self) -> AsyncIterator[reports.Report]:
         """Yield what happens, from `begin` on; ends when the node is gone."""
+
+
+class RunControl(Protocol):
+    """A living run, as every face handles it: in this process or over its socket.
+
+    Names are replicas' or services' (all replicas of it). Unknown ones raise UsageError with the
+    near misses.
+    """
+
+    async def status(self) -> states.RunStatus:
+        """Return the run as it is now."""
+
+    async def plan(self) -> plans.Plan:
+        """Return the plan that is being kept, secrets masked."""
+
+    async def start_services(self, names: Sequence[str]) -> None:
+        """Start what is not alive, what it needs first; returns when ready.
+
+        Raises:
+            ServiceError: one of them failed.
+        """
+
+    async def stop_services(self, names: Sequence[str]) -> None:
+        """Stop them, dependents first; returns when all they started is gone."""
+
+    async def restart_services(self, names: Sequence[str]) -> None:
+        """Stop and start them; returns when ready again."""
+
+    async def do_task(self, name: str) -> states.ServiceStatus:
+        """Run a task again; returns when it has ended."""
+
+    async def wait_for(
+        self, name: str | None, wanted: Sequence[str], timeout_s: float | None
+    ) -> states.RunStatus:
+        """Wait until the replica(s), or the run for None, are in one of the states ``wanted``.
+
+        Raises:
+            ServiceError: time was up, or it can no longer come about.
+        """
+
+    async def execute(
+        self, name: str, argv: Sequence[str], timeout_s: float | None
+    ) -> Executed:
+        """Run a command in the surroundings of a replica."""
+
+    async def surroundings(self, name: str) -> specs.ServiceSpec:
+        """Return the spec of a replica, for a command that needs the caller's own terminal."""
+
+    async def change(self, file: str) -> plans.Plan:
+        """Load the file again and do the difference; returns the plan when all is ready."""
+
+    async def stop_run(self, at_once: bool) -> None:
+        """End the run: everything stopped in order (or at once), everything given back."""
+
+    def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
+        """Yield events after number ``since`` (None: from now on), then as they happen; ends with
+        the run. ``logs``: with lines of output."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stackdsl.model import services
+from stackdsl.model.services import Service  # the module's name is a field's name below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,13 @@ class StackModel:
     name: str
     file: str | None
     folder: str
-    services: tuple[services.Service, ...] = ()
+    services: tuple[Service, ...] = ()
     network: Network = Network()
     crash: Crash = Crash()
     log_limit_bytes: int = 64 * 1024 * 1024
     secrets: tuple[str, ...] = ()
 
-    def service(self, name: str) -> services.Service | None:
+    def service(self, name: str) -> Service | None:
         """Return the service of that name; ``order-api`` finds ``order_api``."""
         for service in self.services:
             if service.name == name:

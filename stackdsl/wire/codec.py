@@ -1,13 +1,12 @@
 """Frozen model data as JSON values and back: a dataclass is an object with its class name at "$".
 
-Laws: only classes of `stackdsl.model` and `stackdsl.ports` travel; unknown names are refused.
+Laws: only classes of `stackdsl.model` travel; unknown names are refused.
 """
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from stackdsl import ports
 from stackdsl.model import (
     errors,
     events,
@@ -16,6 +15,7 @@ from stackdsl.model import (
     plans,
     probes,
     reports,
+    requests,
     services,
     specs,
     stacks,
@@ -23,7 +23,7 @@ from stackdsl.model import (
 )
 
 _MODULES = (
-    ports, events, facts, places, plans, probes, reports, services, specs, stacks, states,
+    events, facts, places, plans, probes, reports, requests, services, specs, stacks, states,
 )  # fmt: skip
 _CLASSES: dict[str, type[Any]] = {}
 _FIELDS: dict[type[Any], tuple[str, ...]] = {}

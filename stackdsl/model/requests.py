@@ -1,0 +1,51 @@
+"""What is asked of a node, and its answers: the data of `stackdsl.ports`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stackdsl.model import facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be looked up on a host: programs (argv[0], the PATH of ``env`` or of the node,
+    and the folder it starts in), users."""
+
+    programs: tuple[tuple[str, str | None, str], ...] = ()
+    users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """The run that a node works for. ``folder`` is absolute and holds ``logs/``, ``dirs/`` and the
+    journal. ``run_id`` is the random mark. ``environment`` is the base environment of native
+    services; ``secrets`` are values that may not be stored in clear. ``crash`` says what becomes of services when the controller is gone."""
+
+    run: str
+    run_id: str
+    stack: str
+    folder: str
+    crash: Literal["reap", "adopt", "grace"] = "reap"
+    grace_s: float = 0.0
+    environment: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """A finished command: 128+N for signals; ``is_cut``: output beyond 1 MiB was dropped."""
+
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """A look at one replica: its living processes (pid, command line), the sockets that they
+    listen on, its last lines of output."""
+
+    pids: tuple[tuple[int, str], ...] = ()
+    listeners: tuple[facts.Listener, ...] = ()
+    lines: tuple[str, ...] = ()
