@@ -1,1 +1,1 @@
-"""To be written."""
+"""A run that others can find: the store of runs (SQLite), the socket that a controller serves."""

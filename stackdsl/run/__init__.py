@@ -1,1 +1,1 @@
-"""To be written."""
+"""Carrying a plan out: the timeline of what happened, the engine that walks the steps."""

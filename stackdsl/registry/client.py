@@ -1,0 +1,123 @@
+"""A client of a controller's socket: `ports.RunControl` in another process."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+from stackdsl import ports
+from stackdsl.model import errors, events, plans, specs, states
+from stackdsl.registry import places, serving
+from stackdsl.wire import calls
+
+
+class Client:
+    """A living run over its socket; implements `ports.RunControl`."""
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self._peer = calls.Peer(
+            on_push=self._take, on_lost=lambda _: self._events.put_nowait(None), name=f'run "{run}"'
+        )
+        self._events: asyncio.Queue[events.Event | None] = asyncio.Queue()
+        self._is_subscribed = False
+
+    async def open(self, folder: str) -> None:
+        """Connect to the run whose folder this is.
+
+        Raises:
+            UsageError: nobody serves there.
+        """
+        try:
+            folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._not_served() from error
+        try:
+            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connected.connect(places.short_socket_path(folder_fd, serving.SOCKET_NAME))
+            except OSError as error:
+                connected.close()
+                raise self._not_served() from error
+        finally:
+            os.close(folder_fd)
+        await self.take(connected)
+
+    async def take(self, connected: socket.socket) -> None:
+        """Speak over a socket that is connected already."""
+        connected.setblocking(False)  # noqa: FBT003  # the standard library's own signature
+        await asyncio.get_running_loop().create_unix_connection(lambda: self._peer, sock=connected)
+
+    def _not_served(self) -> errors.UsageError:
+        return errors.UsageError(
+            "usage.run-not-served",
+            f'cannot reach run "{self.run}": it has no controller',
+            do=f"see `stackdsl ps`; `stackdsl start` takes it back, `stackdsl stop {self.run}` ends it",
+        )
+
+    def _take(self, value: object) -> None:
+        self._events.put_nowait(cast("events.Event | None", value))
+
+    def close(self) -> None:
+        """End the connection."""
+        self._peer.close()
+
+    async def status(self) -> states.RunStatus:
+        """See `ports.RunControl`."""
+        return cast("states.RunStatus", await self._peer.call("status"))
+
+    async def plan(self) -> plans.Plan:
+        """See `ports.RunControl`."""
+        return cast("plans.Plan", await self._peer.call("plan"))
+
+    async def start_services(self, names: Sequence[str]) -> None:
+        """See `ports.RunControl`."""
+        await self._peer.call("start_services", list(names))
+
+    async def stop_services(self, names: Sequence[str]) -> None:
+        """See `ports.RunControl`."""
+        await self._peer.call("stop_services", list(names))
+
+    async def restart_services(self, names: Sequence[str]) -> None:
+        """See `ports.RunControl`."""
+        await self._peer.call("restart_services", list(names))
+
+    async def do_task(self, name: str) -> states.ServiceStatus:
+        """See `ports.RunControl`."""
+        return cast("states.ServiceStatus", await self._peer.call("do_task", name))
+
+    async def wait_for(
+        self, name: str | None, wanted: Sequence[str], timeout_s: float | None
+    ) -> states.RunStatus:
+        """See `ports.RunControl`."""
+        answer = await self._peer.call("wait_for", name, list(wanted), timeout_s)
+        return cast("states.RunStatus", answer)
+
+    async def execute(
+        self, name: str, argv: Sequence[str], timeout_s: float | None
+    ) -> ports.Executed:
+        """See `ports.RunControl`."""
+        answer = await self._peer.call("execute", name, list(argv), timeout_s)
+        return cast("ports.Executed", answer)
+
+    async def surroundings(self, name: str) -> specs.ServiceSpec:
+        """See `ports.RunControl`."""
+        return cast("specs.ServiceSpec", await self._peer.call("surroundings", name))
+
+    async def change(self, file: str) -> plans.Plan:
+        """See `ports.RunControl`."""
+        return cast("plans.Plan", await self._peer.call("change", file))
+
+    async def stop_run(self, at_once: bool) -> None:
+        """See `ports.RunControl`."""
+        await self._peer.call("stop_run", at_once)
+
+    async def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
+        """See `ports.RunControl`; one reader per client."""
+        await self._peer.call("subscribe", since, logs)
+        while True:
+            event = await self._events.get()
+            if event is None:
+                return
+            yield event

@@ -1,0 +1,27 @@
+"""Where state lives on disk: the state folder and each run's folder in it."""
+
+import os
+
+
+def state_root() -> str:
+    """Return the state folder: $STACKDSL_STATE, else $XDG_STATE_HOME/stackdsl, else
+    ~/.local/state/stackdsl. Source: XDG Base Directory Specification."""
+    chosen = os.environ.get("STACKDSL_STATE")
+    if chosen:
+        return os.path.abspath(chosen)  # noqa: PTH100  # pathlib costs start-up time
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111  # as above
+    return os.path.join(base, "stackdsl")  # noqa: PTH118  # as above
+
+
+def run_folder(root: str, run: str) -> str:
+    """Return the folder of one run."""
+    return os.path.join(root, "runs", run)  # noqa: PTH118  # as above
+
+
+def short_socket_path(folder_fd: int, name: str) -> str:
+    """Return a path for a Unix socket in an open folder that always fits sun_path (unix(7)).
+
+    Long folders would break the limit of 107 bytes; the kernel resolves the folder through its
+    open descriptor instead.
+    """
+    return f"/proc/self/fd/{folder_fd}/{name}"

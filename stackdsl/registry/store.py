@@ -1,0 +1,285 @@
+"""The store of runs: one SQLite file per state folder, one row per run, claimed atomically.
+
+Laws: written before the effect; a newer or broken file is refused with its path, never rewritten.
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from stackdsl.model import errors, plans
+from stackdsl.registry import owners, places
+from stackdsl.wire import codec
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE runs (
+  run TEXT PRIMARY KEY, run_id TEXT NOT NULL, stack TEXT NOT NULL, file TEXT, folder TEXT NOT NULL,
+  state TEXT NOT NULL, crash TEXT NOT NULL, grace_s REAL NOT NULL, created_ns INTEGER NOT NULL,
+  controller_pid INTEGER NOT NULL, controller_start INTEGER NOT NULL,
+  node_pid INTEGER NOT NULL, node_start INTEGER NOT NULL,
+  block_first INTEGER NOT NULL, block_last INTEGER NOT NULL, plan TEXT
+)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One run as stored. ``block`` is its loopback block; ``state`` as last written by its
+    controller, "ended" once everything was given back."""
+
+    run: str
+    run_id: str
+    stack: str
+    file: str | None
+    folder: str
+    state: str
+    crash: str
+    grace_s: float
+    created_ns: int
+    controller: owners.Owner
+    node: owners.Owner
+    block: tuple[int, int]
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing of it should be alive."""
+        return self.state == "ended"
+
+    @property
+    def has_controller(self) -> bool:
+        """Whether its controller lives."""
+        return self.controller.is_alive
+
+
+class Store:
+    """The store in one state folder; opened on first use, safe for several processes."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.path = os.path.join(root, "runs.db")  # noqa: PTH118  # pathlib costs start-up time
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever stored."""
+        return os.path.exists(self.path)  # noqa: PTH110  # as above
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            try:
+                os.makedirs(self.root, mode=0o700, exist_ok=True)  # noqa: PTH103  # as above
+                connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+                os.chmod(self.path, 0o600)  # noqa: PTH101  # as above
+                self._prepare(connection)
+            except sqlite3.Error as error:
+                raise self._broken(error) from error
+            except OSError as error:
+                raise errors.HostError(
+                    "state.unwritable",
+                    f'cannot open the state folder "{self.root}": {error.strerror}',
+                    do="make it writable, or name another in $STACKDSL_STATE",
+                ) from error
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA synchronous=NORMAL")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise errors.UsageError(
+                "state.newer",
+                f'cannot read the state in "{self.path}": it is of format {version},'
+                f" this stackdsl reads up to {SCHEMA_VERSION}",
+                why="a newer stackdsl wrote it",
+                do="use that version, or name another state folder in $STACKDSL_STATE",
+            )
+        if version == 0:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                connection.execute(_SCHEMA)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+
+    def _broken(self, error: sqlite3.Error) -> errors.StackError:
+        text = str(error)
+        if "full" in text:
+            return errors.HostError(
+                "state.disk-full",
+                f'cannot write the state in "{self.path}": the disk is full',
+                do="free some space; what runs goes on running",
+            )
+        if isinstance(error, sqlite3.OperationalError) and "locked" in text:
+            return errors.HostError(
+                "state.locked",
+                f'cannot open the state in "{self.path}": another process holds it',
+                do="run the command again",
+            )
+        return errors.UsageError(
+            "state.corrupt",
+            f'cannot read the state in "{self.path}": {text}',
+            why="the file is damaged, or is not ours",
+            do=f'move it away (mv "{self.path}" "{self.path}.broken") and run `stackdsl clean`',
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._open()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+
+    def records(self) -> tuple[Record, ...]:
+        """Return every run that has not ended, by name; an absent file holds none."""
+        if not self.exists:
+            return ()
+        try:
+            rows = self._open().execute(
+                "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns,"
+                " controller_pid, controller_start, node_pid, node_start, block_first, block_last"
+                " FROM runs ORDER BY run"
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+        return tuple(_read(row) for row in rows)
+
+    def record(self, run: str) -> Record | None:
+        """Return one run."""
+        for record in self.records():
+            if record.run == run:
+                return record
+        return None
+
+    def claim(self, record: Record) -> Record | None:
+        """Make the caller the owner of a run's name; return None.
+
+        If another living controller owns it, return that record and change nothing. A row whose
+        controller is dead is taken over (its run_id is returned in the row that replaces it only
+        if the caller passes it on).
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns,"
+                " controller_pid, controller_start, node_pid, node_start, block_first, block_last"
+                " FROM runs WHERE run=?",
+                (record.run,),
+            ).fetchone()
+            if row is not None:
+                known = _read(row)
+                if known.controller.is_alive and known.controller != record.controller:
+                    return known
+            connection.execute(
+                "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL)",
+                (
+                    record.run, record.run_id, record.stack, record.file, record.folder,
+                    record.state, record.crash, record.grace_s, record.created_ns,
+                    record.controller.pid, record.controller.start, record.node.pid,
+                    record.node.start, *record.block,
+                ),
+            )  # fmt: skip
+        return None
+
+    def claim_block(self, run: str, block: tuple[int, int]) -> bool:
+        """Take a loopback block for a run; False if it overlaps another run's."""
+        with self._transaction() as connection:
+            others = connection.execute(
+                "SELECT COUNT(*) FROM runs WHERE run<>? AND block_first<=? AND block_last>=?"
+                " AND block_last>0",
+                (run, block[1], block[0]),
+            ).fetchone()[0]
+            if others:
+                return False
+            connection.execute(
+                "UPDATE runs SET block_first=?, block_last=? WHERE run=?", (*block, run)
+            )
+        return True
+
+    def save_plan(self, plan: plans.Plan) -> None:
+        """Store the plan that is being kept (secrets are masked by the caller)."""
+        text = json.dumps(codec.encode(plan), separators=(",", ":"))
+        with self._transaction() as connection:
+            connection.execute("UPDATE runs SET plan=? WHERE run=?", (text, plan.run))
+
+    def load_plan(self, run: str) -> plans.Plan | None:
+        """Return the stored plan of a run."""
+        try:
+            row = self._open().execute("SELECT plan FROM runs WHERE run=?", (run,)).fetchone()
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
+        if row is None or row[0] is None:
+            return None
+        plan: Any = codec.decode(json.loads(row[0]))
+        return plan if isinstance(plan, plans.Plan) else None
+
+    def set_state(self, run: str, state: str) -> None:
+        """Write the state of a run."""
+        with self._transaction() as connection:
+            connection.execute("UPDATE runs SET state=? WHERE run=?", (state, run))
+
+    def set_node(self, run: str, node: owners.Owner) -> None:
+        """Write which process is the run's node here."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET node_pid=?, node_start=? WHERE run=?", (node.pid, node.start, run)
+            )
+
+    def remove(self, run: str, run_id: str) -> None:
+        """Drop a run's row once everything of it was given back."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM runs WHERE run=? AND run_id=?", (run, run_id))
+
+
+def new_record(
+    run: str, run_id: str, *, stack: str, file: str | None, folder: str, crash: tuple[str, float]
+) -> Record:
+    """Return a record of a run that the calling process owns."""
+    return Record(
+        run=run,
+        run_id=run_id,
+        stack=stack,
+        file=file,
+        folder=folder,
+        state="starting",
+        crash=crash[0],
+        grace_s=crash[1],
+        created_ns=time.time_ns(),
+        controller=owners.this_process(),
+        node=owners.Owner(pid=0, start=0),
+        block=(0, 0),
+    )
+
+
+def _read(row: tuple[Any, ...]) -> Record:
+    return Record(
+        run=row[0],
+        run_id=row[1],
+        stack=row[2],
+        file=row[3],
+        folder=row[4],
+        state=row[5],
+        crash=row[6],
+        grace_s=row[7],
+        created_ns=row[8],
+        controller=owners.Owner(pid=row[9], start=row[10]),
+        node=owners.Owner(pid=row[11], start=row[12]),
+        block=(row[13], row[14]),
+    )

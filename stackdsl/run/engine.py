@@ -1,0 +1,560 @@
+"""The engine: carries plans out on nodes, keeps what it knows of each replica, emits events.
+
+It prints nothing and knows no face. Nodes supervise their replicas by themselves; the engine orders
+them, restarts what depends on what was restarted, and knows the state of the run.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from stackdsl import ports
+from stackdsl.model import errors, plans, reports, specs, states
+from stackdsl.run import timeline, walking
+
+Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
+
+
+@dataclass(slots=True, kw_only=True)
+class Replica:
+    """What is known of one replica now (mutable; the engine's own)."""
+
+    planned: plans.PlannedService
+    state: states.State = "waiting"
+    pid: int | None = None
+    exit_code: int | None = None
+    restarts: int = 0
+    since_ns: int = 0
+    reason: str = ""
+    is_final: bool = False
+    was_ready: bool = False
+    has_started: bool = False
+    lines: tuple[str, ...] = ()
+    why: str = ""
+    do: str = ""
+    output: str = ""
+    probe: str = ""
+
+    @property
+    def is_external(self) -> bool:
+        """Whether nothing is started for it."""
+        return self.planned.target.startswith("external ")
+
+
+class Engine:
+    """Carries plans out. Used as ``async with``; ``nodes`` by host name.
+
+    ``resolve`` finishes a replica whose command waits for tasks. ``on_change`` is called after
+    every change of state.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, ports.Node],
+        events: timeline.Timeline,
+        *,
+        resolve: Resolve,
+        clock_ns: Callable[[], int],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.nodes = dict(nodes)
+        self.events = events
+        self._resolve = resolve
+        self._clock_ns = clock_ns
+        self._on_change = on_change
+        self._group = asyncio.TaskGroup()
+        self._walks: list[walking.Walk] = []
+        self._plan: plans.Plan | None = None
+        self._watchers: list[asyncio.Future[None]] = []
+        self._handlers: dict[type, Callable[[walking.Walk, list[plans.Step]], None]] = {
+            plans.StartService: self._begin_starts,
+            plans.RunTask: self._begin_starts,
+            plans.AwaitReady: self._begin_waits,
+            plans.AwaitCompleted: self._begin_waits,
+            plans.StopService: self._begin_stops,
+            plans.SetForwards: self._begin_forwards,
+            plans.ProbeExternal: self._begin_externals,
+            plans.KeepService: self._begin_keeps,
+        }
+        self.replicas: dict[str, Replica] = {}
+        self.outputs: dict[str, str] = {}
+        self.is_stopping = False
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for walk in self._walks:
+            walk.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    @property
+    def handled_steps(self) -> frozenset[type]:
+        """The step classes that can be carried out."""
+        return frozenset(self._handlers)
+
+    @property
+    def current_plan(self) -> plans.Plan:
+        """The plan that is being kept."""
+        assert self._plan is not None
+        return self._plan
+
+    # --- what is wanted -----------------------------------------------------------------------
+
+    def take_plan(self, plan: plans.Plan) -> None:
+        """Make ``plan`` the one that is kept; new replicas wait, known ones keep their state."""
+        self._plan = plan
+        now = self._clock_ns()
+        for planned in plan.services:
+            known = self.replicas.get(planned.name)
+            if known is None:
+                self.replicas[planned.name] = Replica(planned=planned, since_ns=now)
+            else:
+                known.planned = planned
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Forget replicas that are no longer in the plan."""
+        for name in names:
+            self.replicas.pop(name, None)
+
+    def observed(self) -> tuple[plans.Observed, ...]:
+        """Return what stands, for the planner."""
+        return tuple(
+            plans.Observed(
+                name=name,
+                kind=replica.planned.kind,
+                state=replica.state,
+                digest=replica.planned.digest,
+                host=replica.planned.host,
+            )
+            for name, replica in sorted(self.replicas.items())
+            if replica.state != "waiting"
+        )
+
+    def adopt(self, stands: Sequence[plans.Observed]) -> None:
+        """Take over states that a node found on `begin`."""
+        for one in stands:
+            replica = self.replicas.get(one.name)
+            if replica is not None and one.state in states.ALIVE | states.ENDED:
+                replica.has_started = True
+                self._set_state(replica, one.state, reason="adopted")  # type: ignore[arg-type]  # a node's state is a State by protocol
+
+    async def carry_out(self, steps: Sequence[plans.Step], *, keep_going: bool = False) -> None:
+        """Walk the steps and return when all are done.
+
+        Raises:
+            StackError: steps failed; without ``keep_going`` raised at the first failure.
+        """
+        walk = walking.Walk(steps, self._begin)
+        walk.keep_going = keep_going
+        self._walks.append(walk)
+        try:
+            await walk.wait()
+        finally:
+            walk.cancel()
+            self._walks.remove(walk)
+        errors.raise_all(walk.failures)
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def _begin(self, batch: list[plans.Step]) -> None:
+        walk = next(w for w in self._walks if batch[0].id in w)
+        by_class: dict[type, list[plans.Step]] = {}
+        for step in batch:
+            by_class.setdefault(type(step), []).append(step)
+            self.events.emit("step", step.id, state="begun", reason=step.cause)
+        for kind, steps in by_class.items():
+            self._handlers[kind](walk, steps)
+
+    def _finish(self, walk: walking.Walk, step_id: str) -> None:
+        if step_id in walk:
+            self.events.emit("step", step_id, was="begun", state="done")
+            walk.finish(step_id)
+
+    def _fail(self, walk: walking.Walk, step_id: str, error: errors.StackError | None) -> None:
+        if step_id in walk:
+            self.events.emit(
+                "step", step_id, was="begun", state="failed", reason=error.what if error else ""
+            )
+            walk.fail(step_id, error)
+            if not walk.keep_going:
+                walk.cancel()
+
+    def _spawn(self, name: str, work: "Callable[[], object]") -> None:
+        self._group.create_task(work(), name=name)  # type: ignore[arg-type]  # work makes coroutines
+
+    def _by_host(self, steps: Sequence[plans.Step]) -> dict[str, list[plans.Step]]:
+        hosts: dict[str, list[plans.Step]] = {}
+        for step in steps:
+            hosts.setdefault(self.replicas[step.subject].planned.host, []).append(step)
+        return hosts
+
+    def _begin_starts(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for host, mine in self._by_host(steps).items():
+            self._spawn(f"start on {host}", lambda h=host, m=mine: self._start_on(walk, h, m))
+
+    async def _start_on(
+        self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]
+    ) -> None:
+        wanted: list[specs.ServiceSpec] = []
+        begun: list[plans.Step] = []
+        for step in steps:
+            replica = self.replicas[step.subject]
+            try:
+                spec = self._spec_of(replica)
+            except errors.StackError as error:
+                self._set_state(replica, "failed", reason=error.what, is_final=True)
+                self._fail(walk, step.id, error)
+                continue
+            if spec is None:
+                self._set_state(replica, "ready", reason="", is_final=True)
+                self._finish(walk, step.id)
+                continue
+            replica.is_final = False
+            replica.has_started = True
+            wanted.append(spec)
+            begun.append(step)
+        if not wanted:
+            return
+        try:
+            await self.nodes[host].start(wanted)
+        except errors.StackError as error:
+            for step in begun:
+                replica = self.replicas[step.subject]
+                self._set_state(replica, "failed", reason=error.what, is_final=True)
+                self._fail(walk, step.id, error)
+
+    def _spec_of(self, replica: Replica) -> specs.ServiceSpec | None:
+        planned = replica.planned
+        if planned.spec is None and planned.after:
+            planned = self._resolve(self.current_plan, planned.name, self.outputs)
+            replica.planned = planned
+            plan = self.current_plan
+            self._plan = replace(
+                plan,
+                services=tuple(planned if s.name == planned.name else s for s in plan.services),
+            )
+        return planned.spec
+
+    def _begin_waits(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for step in steps:
+            self._settle(walk, self.replicas[step.subject])
+
+    def _begin_keeps(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for host, mine in self._by_host(steps).items():
+            wanted = [
+                replica.planned.spec
+                for replica in (self.replicas[step.subject] for step in mine)
+                if replica.planned.spec is not None and replica.state in states.ALIVE
+            ]
+            self._spawn(
+                f"keep on {host}",
+                lambda h=host, w=wanted, m=mine: self._keep_on(walk, h, w, m),
+            )
+
+    async def _keep_on(
+        self,
+        walk: walking.Walk,
+        host: str,
+        wanted: Sequence[specs.ServiceSpec],
+        steps: Sequence[plans.Step],
+    ) -> None:
+        try:
+            if wanted:
+                await self.nodes[host].start(wanted)
+        except errors.StackError as error:
+            for step in steps:
+                self._fail(walk, step.id, error)
+            return
+        for step in steps:
+            self._finish(walk, step.id)
+
+    def _begin_stops(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for host, mine in self._by_host(steps).items():
+            self._spawn(f"stop on {host}", lambda h=host, m=mine: self._stop_on(walk, h, m))
+
+    async def _stop_on(self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]) -> None:
+        names = [step.subject for step in steps if self.replicas[step.subject].has_started]
+        try:
+            if names:
+                await self.nodes[host].stop(names)
+        except errors.StackError as error:
+            for step in steps:
+                self._fail(walk, step.id, error)
+            return
+        for step in steps:
+            replica = self.replicas[step.subject]
+            if replica.state not in states.ENDED:
+                self._set_state(replica, "stopped", reason=replica.reason, is_final=True)
+            self._finish(walk, step.id)
+
+    def _begin_forwards(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for step in steps:
+            assert isinstance(step, plans.SetForwards)
+            self._spawn(f"forwards on {step.subject}", lambda s=step: self._forward(walk, s))
+
+    async def _forward(self, walk: walking.Walk, step: plans.SetForwards) -> None:
+        try:
+            await self.nodes[step.subject].set_forwards(step.forwards)
+        except errors.StackError as error:
+            self._fail(walk, step.id, error)
+            return
+        self._finish(walk, step.id)
+
+    def _begin_externals(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for step in steps:
+            assert isinstance(step, plans.ProbeExternal)
+            replica = self.replicas[step.subject]
+            if replica.state == "waiting":
+                self._set_state(replica, "starting", reason="")
+            self._spawn(f"probe {step.subject}", lambda s=step: self._probe_external(walk, s))
+
+    async def _probe_external(self, walk: walking.Walk, step: plans.ProbeExternal) -> None:
+        replica = self.replicas[step.subject]
+        try:
+            seen = await self.nodes[step.host].probe(step.checks, step.timeout_s)
+        except errors.StackError as error:
+            self._set_state(replica, "failed", reason=error.what, is_final=True)
+            self._fail(walk, step.id, error)
+            return
+        bad = [text for text in seen if text]
+        if not bad:
+            self._set_state(replica, "ready", reason="")
+            self._finish(walk, step.id)
+            return
+        error = errors.ServiceError(
+            "run.external-unreachable",
+            f'cannot reach external "{step.subject}" from "{step.host}": {bad[0]}',
+            where=replica.planned.where,
+            why=f"{step.checks[0].label} did not answer within {step.timeout_s:g} s",
+            do="start it, or correct external(…)",
+        )
+        self._set_state(replica, "failed", reason=bad[0], is_final=True)
+        self._fail(walk, step.id, error)
+
+    # --- what happened --------------------------------------------------------------------------
+
+    async def follow(self, host: str) -> None:
+        """Take a node's reports until it is gone."""
+        async for report in self.nodes[host].reports():
+            self.take(report)
+
+    def take(self, report: reports.Report) -> None:
+        """Take one report in."""
+        match report:
+            case reports.StateReport():
+                self._take_state(report)
+            case reports.ProbeReport():
+                replica = self.replicas.get(report.name)
+                if replica is not None and not report.is_ok:
+                    replica.probe = f"{report.probe}: {report.detail}"
+                self.events.emit(
+                    "probe",
+                    report.name,
+                    state="ok" if report.is_ok else "failing",
+                    reason=report.detail,
+                    details={"probe": report.probe, "tries": report.tries},
+                    time_ns=report.time_ns,
+                )
+            case reports.HostReport():
+                self.events.emit(
+                    "host", "local", state=report.what, reason=report.detail, time_ns=report.time_ns
+                )
+
+    def _take_state(self, report: reports.StateReport) -> None:
+        replica = self.replicas.get(report.name)
+        if replica is None:
+            return
+        replica.pid = report.pid
+        replica.restarts = report.restarts
+        replica.exit_code = report.exit_code
+        replica.lines = report.lines
+        replica.why = report.why
+        replica.do = report.do
+        if report.output is not None:
+            replica.output = report.output
+            self.outputs[replica.planned.service] = report.output
+        came_back = report.state == "ready" and replica.was_ready and replica.state != "unready"
+        self._set_state(
+            replica,
+            report.state,
+            reason=report.reason,
+            is_final=report.is_final,
+            time_ns=report.time_ns,
+        )
+        for walk in tuple(self._walks):
+            self._settle(walk, replica)
+        if report.state == "ready":
+            replica.was_ready = True
+        if came_back and not self.is_stopping:
+            self._restart_dependents(replica.planned.service)
+
+    def _set_state(
+        self,
+        replica: Replica,
+        state: states.State,
+        *,
+        reason: str,
+        is_final: bool = False,
+        time_ns: int | None = None,
+    ) -> None:
+        was = replica.state
+        replica.state = state
+        replica.reason = reason
+        replica.is_final = is_final
+        if state == was and state not in ("restarting", "starting"):
+            self._on_change()
+            return
+        replica.since_ns = self._clock_ns() if time_ns is None else time_ns
+        planned = replica.planned
+        details: dict[str, object] = {
+            "service": planned.service,
+            "index": planned.index,
+            "kind_of_service": planned.kind,
+            "pid": replica.pid,
+            "exit_code": replica.exit_code,
+            "restarts": replica.restarts,
+        }
+        if replica.lines:
+            details["lines"] = replica.lines
+        self.events.emit(
+            "service-changed",
+            planned.name,
+            was=was,
+            state=state,
+            reason=reason,
+            details=details,
+            time_ns=time_ns,
+        )
+        self._wake_watchers()
+        self._on_change()
+
+    def _settle(self, walk: walking.Walk, replica: Replica) -> None:
+        """Finish or fail the walk's steps that wait for this replica."""
+        name, state = replica.planned.name, replica.state
+        if state == "failed" and replica.is_final:
+            error: errors.StackError | None = self.failure_of(replica)
+            for kind in ("start", "ready", "task", "completed"):
+                if f"{kind}:{name}" in walk and not walk.waits_for(f"{kind}:{name}"):
+                    self._fail(walk, f"{kind}:{name}", error)
+                    error = None
+            return
+        if replica.has_started and (
+            state in ("ready", "unready", "running", "completed")
+            or (state == "starting" and replica.pid is not None)
+        ):
+            self._finish(walk, f"start:{name}")
+        if state in ("ready", "completed"):
+            self._finish(walk, f"ready:{name}")
+        if state == "completed":
+            self._finish(walk, f"task:{name}")
+            self._finish(walk, f"completed:{name}")
+        if state == "stopped" and replica.is_final:
+            for kind in ("start", "ready", "task", "completed"):
+                if f"{kind}:{name}" in walk and not walk.waits_for(f"{kind}:{name}"):
+                    self._fail(walk, f"{kind}:{name}", self._stopped_error(replica))
+
+    def _stopped_error(self, replica: Replica) -> errors.ServiceError:
+        name = replica.planned.name
+        return errors.ServiceError(
+            "run.stopped",
+            f'cannot wait for "{name}": it was stopped',
+            where=replica.planned.where,
+            do=f"start it again: stackdsl start {name}",
+        )
+
+    def failure_of(self, replica: Replica) -> errors.ServiceError:
+        """Return the error that says why a replica failed."""
+        planned = replica.planned
+        verb = "complete task" if planned.kind == "task" else "run service"
+        return errors.ServiceError(
+            "run.task-failed" if planned.kind == "task" else "run.service-failed",
+            f'cannot {verb} "{planned.name}": {replica.reason or "it failed"}',
+            where=planned.where,
+            why=replica.why or (replica.probe and f"last probe: {replica.probe}"),
+            do=replica.do
+            or f"read its output: stackdsl logs {planned.name}; then mend the command or its needs",
+            lines=replica.lines,
+        )
+
+    def _restart_dependents(self, service: str) -> None:
+        names = [
+            name
+            for name, replica in sorted(self.replicas.items())
+            if service in replica.planned.restart_with and replica.state in states.ALIVE
+        ]
+        by_host: dict[str, list[str]] = {}
+        for name in names:
+            by_host.setdefault(self.replicas[name].planned.host, []).append(name)
+        for host, mine in by_host.items():
+            self._spawn(f"restart with {service}", lambda h=host, m=mine: self._restart_on(h, m))
+
+    async def _restart_on(self, host: str, names: Sequence[str]) -> None:
+        try:
+            await self.nodes[host].restart(names)
+        except errors.StackError as error:
+            self.events.emit("host", host, state="restart-failed", reason=error.what)
+
+    # --- waiting and asking ---------------------------------------------------------------------
+
+    def _wake_watchers(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for future in watchers:
+            if not future.done():
+                future.set_result(None)
+
+    async def changed(self) -> None:
+        """Return at the next change of any state."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.append(future)
+        with contextlib.suppress(ValueError):
+            try:
+                await future
+            finally:
+                if not future.done():
+                    self._watchers.remove(future)
+
+    def failed_for_good(self) -> list[Replica]:
+        """Return the replicas that failed and will not be started again, by name."""
+        return [
+            replica
+            for _, replica in sorted(self.replicas.items())
+            if replica.state == "failed" and replica.is_final
+        ]
+
+    def is_all_completed(self) -> bool:
+        """Whether nothing is left that could still do something."""
+        mine = [replica for replica in self.replicas.values() if not replica.is_external]
+        return bool(mine) and all(replica.state == "completed" for replica in mine)
+
+    def is_settled(self) -> bool:
+        """Whether every service is ready or completed and every task completed."""
+        return all(replica.state in ("ready", "completed") for replica in self.replicas.values())
+
+    def service_status(self, replica: Replica) -> states.ServiceStatus:
+        """Return one replica's status."""
+        planned = replica.planned
+        return states.ServiceStatus(
+            name=planned.name,
+            kind=planned.kind,
+            service=planned.service,
+            index=planned.index,
+            state=replica.state,
+            host=planned.host,
+            target=planned.target,
+            pid=replica.pid if replica.state in states.ALIVE else None,
+            addresses=tuple((p.name, f"{p.host}:{p.told_port}") for p in planned.ports),
+            restarts=replica.restarts,
+            since=timeline.format_time(replica.since_ns),
+            exit_code=replica.exit_code,
+            reason=replica.reason,
+        )

@@ -1,0 +1,154 @@
+"""One ordered timeline of events per run, with a bounded window that readers go on from.
+
+Emitting never waits. Inside the window no reader loses anything; beyond it, it is told of the gap
+and gets a snapshot.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+
+from stackdsl.model import events
+
+WINDOW_EVENTS = 20_000
+WINDOW_BYTES = 16 * 1024 * 1024
+
+
+def format_time(time_ns: int) -> str:
+    """Return RFC 3339 UTC with milliseconds."""
+    stamp = datetime.fromtimestamp(time_ns // 1_000_000 / 1000, tz=UTC)
+    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Timeline:
+    """Events in order. ``snapshot`` returns what a reader must know after a gap, JSON-able;
+    ``mask`` hides secrets in texts."""
+
+    def __init__(
+        self,
+        *,
+        snapshot: Callable[[], object] | None = None,
+        mask: Callable[[str], str] | None = None,
+        window_events: int = WINDOW_EVENTS,
+        window_bytes: int = WINDOW_BYTES,
+    ) -> None:
+        self._window: deque[events.Event] = deque()
+        self._costs: deque[int] = deque()
+        self._held_bytes = 0
+        self._window_events = window_events
+        self._window_bytes = window_bytes
+        self._snapshot = snapshot
+        self._mask = mask
+        self._waiters: list[asyncio.Future[None]] = []
+        self._is_closed = False
+        self.last_seq = 0
+
+    def emit(
+        self,
+        kind: events.EventKind,
+        subject: str,
+        *,
+        was: str | None = None,
+        state: str | None = None,
+        reason: str = "",
+        details: Mapping[str, object] | None = None,
+        time_ns: int | None = None,
+    ) -> events.Event:
+        """Append an event and wake the readers; never waits."""
+        self.last_seq += 1
+        event = events.Event(
+            seq=self.last_seq,
+            time=format_time(time.time_ns() if time_ns is None else time_ns),
+            kind=kind,
+            subject=subject,
+            was=was,
+            state=state,
+            reason=self._mask(reason) if self._mask else reason,
+            details=self._masked(details or {}),
+        )
+        cost = 200 + sum(len(str(value)) for _, value in event.details)
+        self._window.append(event)
+        self._costs.append(cost)
+        self._held_bytes += cost
+        while len(self._window) > self._window_events or (
+            self._held_bytes > self._window_bytes and len(self._window) > 1
+        ):
+            self._window.popleft()
+            self._held_bytes -= self._costs.popleft()
+        self._wake()
+        return event
+
+    def _masked(self, details: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+        if self._mask is None:
+            return tuple(details.items())
+        mask = self._mask
+
+        def hide(value: object) -> object:
+            if isinstance(value, str):
+                return mask(value)
+            if isinstance(value, tuple | list):
+                return tuple(hide(item) for item in value)
+            return value
+
+        return tuple((key, hide(value)) for key, value in details.items())
+
+    def close(self) -> None:
+        """End every reader once it has read what there is."""
+        self._is_closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for future in waiters:
+            if not future.done():
+                future.set_result(None)
+
+    async def read(self, since: int | None = None) -> AsyncIterator[events.Event]:
+        """Yield events after number ``since`` (None: from now on) until the timeline closes."""
+        position = self.last_seq if since is None else since
+        while True:
+            oldest = self._window[0].seq if self._window else self.last_seq + 1
+            if position > self.last_seq:
+                # a number of another run: nothing of it is kept here
+                position = 0
+            if position + 1 < oldest:
+                for event in self._tell_gap(position, oldest):
+                    yield event
+                position = oldest - 1
+            while position < self.last_seq:
+                start = self._window[0].seq if self._window else position + 1
+                if position + 1 < start:
+                    break
+                event = self._window[position + 1 - start]
+                position = event.seq
+                yield event
+            if position < self.last_seq:
+                continue
+            if self._is_closed:
+                return
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(future)
+            await future
+
+    def _tell_gap(self, position: int, oldest: int) -> tuple[events.Event, ...]:
+        now = format_time(time.time_ns())
+        gap = events.Event(
+            seq=oldest - 1,
+            time=now,
+            kind="gap",
+            subject="events",
+            reason=f"events {position + 1} to {oldest - 1} are no longer kept",
+            details=(("from", position + 1), ("to", oldest - 1)),
+        )
+        if self._snapshot is None:
+            return (gap,)
+        shot = events.Event(
+            seq=oldest - 1,
+            time=now,
+            kind="run",
+            subject="snapshot",
+            details=(("snapshot", self._snapshot()),),
+        )
+        return (gap, shot)
