@@ -30,7 +30,10 @@ class PlannedNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPort:
-    """A port as declared, and where callers that stand on the same machine find it."""
+    """A port as declared, and where callers that stand on the same machine find it.
+
+    ``bound_host`` and ``bound_port`` are the socket that the program itself binds.
+    """
 
     name: str
     port: int
@@ -38,13 +41,16 @@ class PlannedPort:
     protocol: Literal["tcp", "udp"]
     host: str
     told_port: int
+    bound_host: str = ""
+    bound_port: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedService:
     """One replica. ``command`` is None when the body waits for tasks in ``after`` (or when the
     place needs none); ``spec`` is None for external ones and while ``command`` is waited for.
-    ``digest`` tells whether what runs is still what is wanted."""
+    ``digest`` tells whether what runs is still what is wanted. ``host`` is "" for external ones.
+    ``dir`` is `me.dir`."""
 
     name: str
     kind: services.Kind
@@ -64,6 +70,7 @@ class PlannedService:
     digest: str = ""
     restart_with: tuple[str, ...] = ()
     where: str = ""
+    dir: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +105,17 @@ class AwaitReady:
     needs: tuple[str, ...]
     cause: str
     kind: ClassVar[str] = "ready"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitCompleted:
+    """Done when the service ended by itself with exit code 0."""
+
+    id: str
+    subject: str
+    needs: tuple[str, ...]
+    cause: str
+    kind: ClassVar[str] = "completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +178,14 @@ class KeepService:
 
 
 Step = (
-    StartService | AwaitReady | RunTask | StopService | SetForwards | ProbeExternal | KeepService
+    StartService
+    | AwaitReady
+    | AwaitCompleted
+    | RunTask
+    | StopService
+    | SetForwards
+    | ProbeExternal
+    | KeepService
 )
 
 
