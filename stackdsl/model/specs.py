@@ -78,7 +78,8 @@ class ServiceSpec:
     ``env`` is what is added to (None: removed from) the base environment of the run.
     ``attach_pid``/``attach_process``: watch that process instead of starting one.
     ``dir`` is `me.dir`. ``argv`` is empty only for attached ones. ``files`` are made, and ``dir``
-    too, before the first start. ``output_wanted``: a task whose output someone reads.
+    too, before the first start. ``output_wanted``: a task whose output someone reads. ``digest``
+    tells specs apart that mean another process: one that runs is kept while it is the same.
     """
 
     name: str
@@ -115,3 +116,4 @@ class ServiceSpec:
     attach_process: str | None = None
     is_debugged: bool = False
     where: str = ""
+    digest: str = ""
