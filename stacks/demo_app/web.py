@@ -1,17 +1,16 @@
 """A small HTTP server: one function answers every request."""
 
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
 
 Answer = tuple[int, str, bytes]  # status, content type, body
 
 
-class Server(ThreadingHTTPServer):
-    def server_bind(self) -> None:
-        # HTTPServer would ask DNS for the name of a 127.x.y.z address, which can take seconds.
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+class Server(ThreadingTCPServer):
+    # Not http.server's own: that asks DNS for the name of its address, which can take seconds.
+    allow_reuse_address = True
+    daemon_threads = True
 
 
 def serve(host: str, port: int, answer: Callable[[str, str, bytes], Answer]) -> None:
