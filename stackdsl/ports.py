@@ -78,6 +78,16 @@ class RunControl(Protocol):
     async def plan(self) -> plans.Plan:
         """Return the plan that is being kept, secrets masked."""
 
+    async def secrets(self) -> tuple[str, ...]:
+        """Return the values to mask wherever the run's output is printed."""
+
+    async def settled(self) -> states.RunStatus:
+        """Return when the start or change under way is over.
+
+        Raises:
+            StackError: what failed in it.
+        """
+
     async def start_services(self, names: Sequence[str]) -> None:
         """Start what is not alive, what it needs first; returns when ready.
 

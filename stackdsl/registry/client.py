@@ -71,6 +71,14 @@ class Client:
         """See `ports.RunControl`."""
         return cast("plans.Plan", await self._peer.call("plan"))
 
+    async def secrets(self) -> tuple[str, ...]:
+        """See `ports.RunControl`."""
+        return tuple(await self._peer.call("secrets"))
+
+    async def settled(self) -> states.RunStatus:
+        """See `ports.RunControl`."""
+        return cast("states.RunStatus", await self._peer.call("settled"))
+
     async def start_services(self, names: Sequence[str]) -> None:
         """See `ports.RunControl`."""
         await self._peer.call("start_services", list(names))

@@ -6,12 +6,13 @@ import socket
 from collections.abc import AsyncIterator
 
 from stackdsl import ports
+from stackdsl.model import errors
 from stackdsl.registry import places
 from stackdsl.wire import calls
 
 SOCKET_NAME = "control.sock"
 _CALLS = (
-    "status", "plan", "start_services", "stop_services", "restart_services", "do_task", "wait_for",
+    "status", "plan", "secrets", "settled", "start_services", "stop_services", "restart_services", "do_task", "wait_for",
     "execute", "surroundings", "change", "stop_run",
 )  # fmt: skip
 
@@ -51,9 +52,7 @@ class Server:
         await asyncio.get_running_loop().create_unix_connection(self._new_peer, sock=connected)
 
     def _new_peer(self) -> calls.Peer:
-        handlers: dict[str, calls.Handler] = {
-            name: getattr(self._control, name) for name in _CALLS
-        }
+        handlers: dict[str, calls.Handler] = {name: getattr(self._control, name) for name in _CALLS}
         peer = calls.Peer(handlers, on_lost=self._lose, name="the client")
 
         async def subscribe(since: int | None, logs: bool) -> None:
@@ -90,3 +89,21 @@ class Server:
         for tasks in tuple(self._readers.values()):
             for task in tasks:
                 task.cancel()
+
+
+async def refuse(connected: socket.socket, error: errors.StackError) -> None:
+    """Answer every call on a socket with ``error`` until the other end is gone (at most 10 s)."""
+    lost = asyncio.Event()
+
+    async def answer(*_: object) -> object:
+        raise error
+
+    peer = calls.Peer(
+        dict.fromkeys((*_CALLS, "subscribe"), answer), on_lost=lambda _: lost.set(), name="parent"
+    )
+    await asyncio.get_running_loop().create_unix_connection(lambda: peer, sock=connected)
+    try:
+        async with asyncio.timeout(10):
+            await lost.wait()
+    except TimeoutError:
+        peer.close()

@@ -153,11 +153,15 @@ class Store:
         if not self.exists:
             return ()
         try:
-            rows = self._open().execute(
-                "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns,"
-                " controller_pid, controller_start, node_pid, node_start, block_first, block_last"
-                " FROM runs ORDER BY run"
-            ).fetchall()
+            rows = (
+                self._open()
+                .execute(
+                    "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns,"
+                    " controller_pid, controller_start, node_pid, node_start, block_first, block_last"
+                    " FROM runs ORDER BY run"
+                )
+                .fetchall()
+            )
         except sqlite3.Error as error:
             raise self._broken(error) from error
         return tuple(_read(row) for row in rows)
@@ -187,13 +191,16 @@ class Store:
                 known = _read(row)
                 if known.controller.is_alive and known.controller != record.controller:
                     return known
+            plan = connection.execute(
+                "SELECT plan FROM runs WHERE run=? AND run_id=?", (record.run, record.run_id)
+            ).fetchone()
             connection.execute(
-                "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL)",
+                "INSERT OR REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 (
                     record.run, record.run_id, record.stack, record.file, record.folder,
                     record.state, record.crash, record.grace_s, record.created_ns,
                     record.controller.pid, record.controller.start, record.node.pid,
-                    record.node.start, *record.block,
+                    record.node.start, *record.block, plan[0] if plan else None,
                 ),
             )  # fmt: skip
         return None
@@ -240,6 +247,13 @@ class Store:
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE runs SET node_pid=?, node_start=? WHERE run=?", (node.pid, node.start, run)
+            )
+
+    def release(self, run: str) -> None:
+        """Let go of a run that lives on without a controller."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET controller_pid=0, controller_start=0 WHERE run=?", (run,)
             )
 
     def remove(self, run: str, run_id: str) -> None:

@@ -93,8 +93,7 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for walk in self._walks:
-            walk.cancel()
+        self.cancel_walks()
         await self._group.__aexit__(kind, error, trace)
 
     @property
@@ -164,6 +163,11 @@ class Engine:
             self._walks.remove(walk)
         errors.raise_all(walk.failures)
 
+    def cancel_walks(self) -> None:
+        """Begin no more steps of the walks under way, and end them."""
+        for walk in self._walks:
+            walk.cancel()
+
     # --- steps ----------------------------------------------------------------------------------
 
     def _begin(self, batch: list[plans.Step]) -> None:
@@ -202,9 +206,7 @@ class Engine:
         for host, mine in self._by_host(steps).items():
             self._spawn(f"start on {host}", lambda h=host, m=mine: self._start_on(walk, h, m))
 
-    async def _start_on(
-        self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]
-    ) -> None:
+    async def _start_on(self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]) -> None:
         wanted: list[specs.ServiceSpec] = []
         begun: list[plans.Step] = []
         for step in steps:
@@ -435,7 +437,7 @@ class Engine:
             details=details,
             time_ns=time_ns,
         )
-        self._wake_watchers()
+        self.wake_watchers()
         self._on_change()
 
     def _settle(self, walk: walking.Walk, replica: Replica) -> None:
@@ -506,7 +508,8 @@ class Engine:
 
     # --- waiting and asking ---------------------------------------------------------------------
 
-    def _wake_watchers(self) -> None:
+    def wake_watchers(self) -> None:
+        """Let everyone who waits in `changed` look again."""
         watchers, self._watchers = self._watchers, []
         for future in watchers:
             if not future.done():

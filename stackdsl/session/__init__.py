@@ -1,1 +1,1 @@
-"""To be written."""
+"""The one way in: load, check, plan, start, watch, change, stop. Every face calls this."""

@@ -1,0 +1,230 @@
+"""Answers: everything that may be asked of a living run; implements `ports.RunControl`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from stackdsl import ports
+from stackdsl.model import errors, events, plans, specs, states
+from stackdsl.node import following
+from stackdsl.plan import reconciling
+from stackdsl.session import controlling, masking, preparing
+
+
+class Answers:
+    """Answers for one controller; implements `ports.RunControl`."""
+
+    def __init__(self, controller: controlling.Controller) -> None:
+        self._controller = controller
+        self._changing = asyncio.Lock()
+        self._log_readers = 0
+        self._log_task: asyncio.Task[None] | None = None
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self._controller.run
+
+    @property
+    def folder(self) -> str:
+        """The run's folder."""
+        return self._controller.folder
+
+    async def status(self) -> states.RunStatus:
+        """See `ports.RunControl`."""
+        return self._controller.status()
+
+    async def plan(self) -> plans.Plan:
+        """See `ports.RunControl`."""
+        of = self._controller
+        return masking.mask_plan(of.engine.current_plan, of.secrets)
+
+    async def secrets(self) -> tuple[str, ...]:
+        """See `ports.RunControl`."""
+        return self._controller.secrets
+
+    async def settled(self) -> states.RunStatus:
+        """See `ports.RunControl`."""
+        return await self._controller.settled()
+
+    def _find(self, names: Sequence[str]) -> list[str]:
+        """Return the replicas that names of services or replicas stand for."""
+        replicas = self._controller.engine.replicas
+        found: list[str] = []
+        for name in names:
+            mine = sorted(
+                one
+                for one, replica in replicas.items()
+                if _is_same(name, one) or _is_same(name, replica.planned.service)
+            )
+            if not mine:
+                raise preparing.unknown_service(name, self.run, sorted(replicas))
+            found.extend(one for one in mine if one not in found)
+        return found
+
+    async def wait_for(
+        self, name: str | None, wanted: Sequence[str], timeout_s: float | None
+    ) -> states.RunStatus:
+        """See `ports.RunControl`."""
+        names = [] if name is None else self._find([name])
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._is_in(names, wanted):
+                    self._raise_if_hopeless(names, wanted)
+                    await self._controller.next_change()
+        except TimeoutError as error:
+            raise errors.ServiceError(
+                "run.wait-timeout",
+                f'cannot wait for "{name or self.run}" to be {" or ".join(wanted)}:'
+                f" not in {timeout_s:g} s",
+                why=self._describe(names),
+                do="see what it waits for: stackdsl status; or give a longer timeout",
+            ) from error
+        return self._controller.status()
+
+    def _is_in(self, names: Sequence[str], wanted: Sequence[str]) -> bool:
+        if names:
+            replicas = self._controller.engine.replicas
+            return all(replicas[name].state in wanted for name in names)
+        return self._controller.run_state in wanted
+
+    def _raise_if_hopeless(self, names: Sequence[str], wanted: Sequence[str]) -> None:
+        eng = self._controller.engine
+        failed = [
+            replica
+            for replica in eng.failed_for_good()
+            if not names or replica.planned.name in names
+        ]
+        is_over = bool(names) or self._controller.run_state == "failed"
+        if failed and is_over and "failed" not in wanted:
+            errors.raise_all([eng.failure_of(replica) for replica in failed])
+        if self._controller.ended.is_set():
+            raise errors.ServiceError(
+                "run.ended",
+                f'cannot wait for run "{self.run}": it has ended',
+                do="start it again: stackdsl start",
+            )
+
+    def _describe(self, names: Sequence[str]) -> str:
+        replicas = self._controller.engine.replicas
+        rows = [
+            f"{name} is {replicas[name].state}"
+            + (f" ({replicas[name].probe})" if replicas[name].probe else "")
+            for name in names or sorted(replicas)
+            if names or replicas[name].state not in ("ready", "completed")
+        ]
+        return "; ".join(rows)
+
+    async def start_services(self, names: Sequence[str]) -> None:
+        """See `ports.RunControl`."""
+        found = self._find(names)
+        async with self._changing:
+            eng = self._controller.engine
+            await eng.carry_out(
+                reconciling.make_start_plan(eng.current_plan, eng.observed(), found),
+                keep_going=True,
+            )
+
+    async def stop_services(self, names: Sequence[str]) -> None:
+        """See `ports.RunControl`."""
+        found = self._find(names)
+        async with self._changing:
+            eng = self._controller.engine
+            await eng.carry_out(
+                reconciling.make_stop_plan(eng.current_plan, eng.observed(), found),
+                keep_going=True,
+            )
+
+    async def restart_services(self, names: Sequence[str]) -> None:
+        """See `ports.RunControl`."""
+        found = self._find(names)
+        eng = self._controller.engine
+        alive = [name for name in found if eng.replicas[name].state in states.ALIVE]
+        async with self._changing:
+            if alive:
+                await eng.nodes[controlling.HOST].restart(alive)
+        rest = [name for name in found if name not in alive]
+        if rest:
+            await self.start_services(rest)
+        for name in alive:
+            await self.wait_for(name, ("ready", "completed"), None)
+
+    async def do_task(self, name: str) -> states.ServiceStatus:
+        """See `ports.RunControl`."""
+        eng = self._controller.engine
+        found = self._find([name])[0]
+        replica = eng.replicas[found]
+        if replica.planned.kind != "task":
+            raise errors.UsageError(
+                "usage.not-a-task",
+                f'cannot do "{name}": it is a service',
+                do=f"restart it: stackdsl restart {name}",
+            )
+        async with self._changing:
+            step = plans.RunTask(
+                id=f"task:{found}", subject=found, needs=(), cause="asked for by hand"
+            )
+            await eng.carry_out([step], keep_going=True)
+        return eng.service_status(replica)
+
+    async def execute(
+        self, name: str, argv: Sequence[str], timeout_s: float | None
+    ) -> ports.Executed:
+        """See `ports.RunControl`."""
+        node = self._controller.engine.nodes[controlling.HOST]
+        return await node.execute(self._find([name])[0], argv, timeout_s=timeout_s)
+
+    async def surroundings(self, name: str) -> specs.ServiceSpec:
+        """See `ports.RunControl`."""
+        replicas = self._controller.engine.replicas
+        spec = replicas[self._find([name])[0]].planned.spec
+        if spec is None:
+            raise errors.UsageError(
+                "usage.no-surroundings",
+                f'cannot run anything in "{name}": nothing of it runs here',
+                do="name a service that the stack starts",
+            )
+        return spec
+
+    async def change(self, file: str) -> plans.Plan:
+        """See `ports.RunControl`."""
+        async with self._changing:
+            await self._controller.change(file)
+        return await self.plan()
+
+    async def stop_run(self, at_once: bool) -> None:
+        """See `ports.RunControl`."""
+        await self._controller.stop_run(at_once=at_once)
+
+    async def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
+        """See `ports.RunControl`."""
+        if logs:
+            self._log_readers += 1
+            if self._log_task is None:
+                self._log_task = self._controller.group.create_task(
+                    self._emit_logs(), name="emit logs"
+                )
+        try:
+            async for event in self._controller.timeline.read(since):
+                if logs or event.kind != "log":
+                    yield event
+        finally:
+            if logs:
+                self._log_readers -= 1
+                if self._log_readers == 0 and self._log_task is not None:
+                    self._log_task.cancel()
+                    self._log_task = None
+
+    async def _emit_logs(self) -> None:
+        reader = following.LogReader(self.folder)
+        async for chunk in reader.follow():
+            text = chunk.data.decode(errors="replace").removesuffix("\n")
+            self._controller.timeline.emit(
+                "log",
+                chunk.name,
+                details={"stream": chunk.stream, "lines": tuple(text.split("\n"))},
+                time_ns=chunk.time_ns,
+            )
+
+
+def _is_same(asked: str, name: str) -> bool:
+    return asked == name or asked.replace("-", "_") == name.replace("-", "_")

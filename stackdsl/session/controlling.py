@@ -1,0 +1,463 @@
+"""The controller: owns one run from claim to release: its name, node, engine and timeline."""
+
+import asyncio
+import contextlib
+import os
+import secrets as dice
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from stackdsl import ports
+from stackdsl.model import errors, plans, specs, stacks, states
+from stackdsl.node import client, spawning
+from stackdsl.plan import capabilities, planning, reconciling
+from stackdsl.registry import owners, places, serving
+from stackdsl.registry import store as stores
+from stackdsl.run import engine, statuses, timeline
+from stackdsl.session import masking, naming, preparing
+from stackdsl.wire import codec
+
+HOST = "local"
+LEAVE_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a run is to be: ``crash`` is the command's default, the stack's own setting wins unless
+    ``is_crash_forced``. ``debug`` names the service whose deadlines are off. ``keep_going``: a
+    failure while starting does not end the start of the rest."""
+
+    copy: str | None = None
+    crash: str = "reap"
+    is_crash_forced: bool = False
+    debug: str | None = None
+    keep_going: bool = False
+
+
+class Controller:
+    """One run, owned by this process. Used as ``async with``: leaving it stops the run and gives
+    everything back. ``spawned`` is a node that was started ahead of time; ``reload`` loads the
+    stack's file again for a change."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        reload: Callable[[str], stacks.StackModel],
+        spawned: spawning.Spawned | None = None,
+    ) -> None:
+        self.options = options
+        self.store = stores.Store(places.state_root())
+        self.timeline = timeline.Timeline()
+        self.group = asyncio.TaskGroup()
+        self.ended = asyncio.Event()
+        self.run_state: states.RunState = "starting"
+        self.failure: errors.StackError | None = None
+        self.secrets: tuple[str, ...] = ()
+        self._reload = reload
+        self._spawned = spawned
+        self._record: stores.Record | None = None
+        self._node: ports.Node | None = None
+        self._engine: engine.Engine | None = None
+        self._server: serving.Server | None = None
+        self._since_ns = time.time_ns()
+        self._is_released = False
+        self._walks_open = 0
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        await self.group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            await self.stop_run(at_once=False)
+        finally:
+            self.timeline.close()
+            self.ended.set()
+            if self._spawned is not None:
+                self._spawned.discard()
+            if self._server is not None:
+                await self._server.close()
+            if self._engine is not None:
+                await self._engine.__aexit__(None, None, None)
+            await self.group.__aexit__(None, None, None)
+            self.store.close()
+
+    @property
+    def record(self) -> stores.Record:
+        """The run's row in the store."""
+        assert self._record is not None
+        return self._record
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self.record.run
+
+    @property
+    def folder(self) -> str:
+        """The run's folder."""
+        return self.record.folder
+
+    @property
+    def engine(self) -> engine.Engine:
+        """The engine of the run."""
+        assert self._engine is not None
+        return self._engine
+
+    async def open(self, stack: stacks.StackModel) -> plans.Plan:
+        """Claim the run's name, take up its node, plan; start nothing yet.
+
+        Raises:
+            StackError: the plan has errors, the name is taken, the machine lacks something;
+                nothing is left behind.
+        """
+        errors.raise_all(capabilities.check_supported(stack))
+        self.secrets = stack.secrets
+        self.timeline = timeline.Timeline(
+            snapshot=lambda: codec.encode(self.status()), mask=masking.make_mask(stack.secrets)
+        )
+        is_adopting, previous = self._claim(stack)
+        try:
+            node = self._node = await self._take_node()
+            stands = await node.begin(self._identity())
+            plan = await self._make_plan(stack, node, previous, stands)
+        except BaseException:
+            await self._release_unstarted(is_adopting=is_adopting)
+            raise
+        self._engine = engine.Engine(
+            {HOST: node},
+            self.timeline,
+            resolve=planning.resolve,
+            clock_ns=time.time_ns,
+            on_change=self._update_state,
+        )
+        await self._engine.__aenter__()
+        self._engine.take_plan(plan)
+        self._engine.adopt(stands)
+        self.group.create_task(self._keep_node(), name="keep node")
+        self.timeline.emit("run", self.run, state="starting")
+        return plan
+
+    def _claim(self, stack: stacks.StackModel) -> tuple[bool, plans.Plan | None]:
+        """Take the run's name; return whether something is to be adopted, and its plan."""
+        run = naming.run_name(stack.name, self.options.copy)
+        known = self.store.record(run)
+        is_adopting = known is not None and not known.has_controller and known.crash == "adopt"
+        if known is not None and is_adopting and known.file != stack.file:
+            raise _lives(run, known)
+        previous = self.store.load_plan(run) if is_adopting else None
+        run_id = known.run_id if known is not None and is_adopting else dice.token_hex(6)
+        self._record = stores.new_record(
+            run,
+            run_id,
+            stack=stack.name,
+            file=stack.file,
+            folder=places.run_folder(self.store.root, run),
+            crash=self._crash_of(stack),
+        )
+        owner = self.store.claim(self._record)
+        if owner is not None:
+            self._record = None
+            raise _lives(run, owner)
+        if not is_adopting:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103  # pathlib costs start-up time
+        return is_adopting, previous
+
+    def _crash_of(self, stack: stacks.StackModel) -> tuple[str, float]:
+        if stack.crash.mode is None or self.options.is_crash_forced:
+            return self.options.crash, 0.0
+        return stack.crash.mode, stack.crash.grace_s
+
+    def _identity(self) -> ports.RunIdentity:
+        record = self.record
+        return ports.RunIdentity(
+            run=record.run,
+            run_id=record.run_id,
+            stack=record.stack,
+            folder=record.folder,
+            crash=record.crash,  # type: ignore[arg-type]  # what is stored is one of the three
+            grace_s=record.grace_s,
+            environment=tuple(sorted(os.environ.items())),
+            secrets=self.secrets,
+        )
+
+    async def _take_node(self) -> ports.Node:
+        spawned = self._spawned or spawning.spawn()
+        self._spawned = None
+        node = await client.connect(spawned, host=HOST)
+        owner = owners.Owner(pid=spawned.pid, start=owners.start_time(spawned.pid))
+        self.store.set_node(self.run, owner)
+        return node
+
+    async def _make_plan(
+        self,
+        stack: stacks.StackModel,
+        node: ports.Node,
+        previous: plans.Plan | None,
+        stands: Sequence[plans.Observed],
+    ) -> plans.Plan:
+        for _ in range(20):
+            seen = await preparing.look(node, self.store, self.run, previous)
+            plan = planning.make_plan(
+                stack,
+                seen,
+                run=self.run,
+                folder=self.folder,
+                previous=previous,
+                observed=stands,
+                outputs=self._engine.outputs if self._engine else {},
+            )
+            if self.options.debug is not None:
+                plan = preparing.make_debugged(plan, self.options.debug)
+            await preparing.check_programs(node, plan)
+            if self.store.claim_block(self.run, plan.block):
+                self.store.save_plan(masking.mask_plan(plan, stack.secrets))
+                return plan
+        raise errors.HostError(
+            "host.no-addresses",
+            "cannot find free loopback addresses: other runs took them again and again",
+            do="stop some of the runs that `stackdsl ps` lists",
+        )
+
+    async def serve(self, control: ports.RunControl) -> serving.Server:
+        """Let ``control`` answer on the run's socket."""
+        self._server = serving.Server(control, self.group)
+        await self._server.open(self.folder)
+        return self._server
+
+    # --- doing ----------------------------------------------------------------------------------
+
+    async def carry_out(self, plan: plans.Plan) -> None:
+        """Do the plan's steps; returns when all are done.
+
+        Raises:
+            StackError: steps failed.
+        """
+        self.failure = None
+        self._walks_open += 1
+        try:
+            await self.engine.carry_out(plan.steps, keep_going=self.options.keep_going)
+        except errors.StackError as error:
+            self.failure = error
+            raise
+        finally:
+            self._walks_open -= 1
+            self._update_state()
+            self.engine.wake_watchers()
+
+    async def start_all(self, plan: plans.Plan) -> errors.StackError | None:
+        """Do the plan's steps; return what failed, which `settled` tells whoever asks."""
+        try:
+            await self.carry_out(plan)
+        except errors.StackError as error:
+            return error
+        return None
+
+    async def change(self, file: str) -> None:
+        """Load the file again and do the difference.
+
+        Raises:
+            StackError: the new stack has errors (then nothing was changed), or a step failed.
+        """
+        stack = self._reload(file)
+        errors.raise_all(capabilities.check_supported(stack))
+        node, eng = self.engine.nodes[HOST], self.engine
+        plan = await self._make_plan(stack, node, eng.current_plan, eng.observed())
+        self.secrets = stack.secrets
+        gone = [s.name for s in eng.current_plan.services if plan.service(s.name) is None]
+        eng.take_plan(plan)
+        try:
+            await self.carry_out(plan)
+        finally:
+            await node.forget(gone)
+            eng.drop(gone)
+            self._update_state()
+
+    def status(self) -> states.RunStatus:
+        """Return the run's status."""
+        mask = masking.make_mask(self.secrets)
+        return statuses.make_status(self.engine, self.run_state, self._since_ns, mask)
+
+    async def next_change(self) -> None:
+        """Return at the next change of any state, or when the run has ended."""
+        ended = self.group.create_task(self.ended.wait(), name="wait for the end")
+        changed = self.group.create_task(self.engine.changed(), name="wait for a change")
+        try:
+            await asyncio.wait({ended, changed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            changed.cancel()
+
+    async def settled(self) -> states.RunStatus:
+        """Wait until no start or change is under way; return the status.
+
+        Raises:
+            StackError: what failed in it.
+        """
+        while self._walks_open and not self.ended.is_set():
+            await self.next_change()
+        if self.failure is not None:
+            raise self.failure
+        return self.status()
+
+    def _update_state(self) -> None:
+        eng = self._engine
+        if eng is None or self.run_state in ("stopping", "stopped"):
+            return
+        if eng.failed_for_good():
+            is_any_alive = any(
+                replica.state in states.ALIVE
+                for replica in eng.replicas.values()
+                if not replica.is_external
+            )
+            self._set_run_state("degraded" if is_any_alive or self._walks_open else "failed")
+        elif self._walks_open:
+            self._set_run_state("starting")
+        else:
+            self._set_run_state("ready" if eng.is_settled() else "degraded")
+
+    def _set_run_state(self, state: states.RunState) -> None:
+        if state == self.run_state:
+            return
+        was, self.run_state = self.run_state, state
+        self._since_ns = time.time_ns()
+        self.timeline.emit("run", self.run, was=was, state=state)
+        # the state is also told on the socket: a full disk may not stop a run
+        with contextlib.suppress(errors.StackError):
+            self.store.set_state(self.run, state)
+
+    # --- the node -------------------------------------------------------------------------------
+
+    async def _keep_node(self) -> None:
+        """Follow the node's reports; when it is gone and the run goes on, start another one."""
+        while True:
+            await self.engine.follow(HOST)
+            if self.run_state in ("stopping", "stopped") or self._is_released:
+                return
+            self.timeline.emit("host", HOST, was="connected", state="lost", reason="its node ended")
+            try:
+                await self._replace_node()
+            except errors.StackError as error:
+                self.timeline.emit("host", HOST, state="lost", reason=error.what)
+                self.failure = error
+                self.ended.set()
+                return
+            self.timeline.emit("host", HOST, was="lost", state="connected")
+
+    async def _replace_node(self) -> None:
+        node = await self._take_node()
+        stands = {one.name: one for one in await node.begin(self._identity())}
+        self._node = self.engine.nodes[HOST] = node
+        forwards = dict(self.engine.current_plan.forwards).get(HOST, ())
+        if forwards:
+            await node.set_forwards(forwards)
+        again: list[specs.ServiceSpec] = []
+        for name, replica in sorted(self.engine.replicas.items()):
+            spec = replica.planned.spec
+            if not replica.has_started or replica.state not in states.ALIVE or spec is None:
+                continue
+            one = stands.get(name)
+            if one is None or one.state in states.ALIVE:
+                again.append(spec)
+            else:
+                self.engine.adopt([one])
+        if again:
+            await node.start(again)
+
+    # --- giving back ----------------------------------------------------------------------------
+
+    async def _release_unstarted(self, *, is_adopting: bool) -> None:
+        """Give back what `open` took, when nothing was started."""
+        self._is_released = True
+        if self._node is not None:
+            with contextlib.suppress(errors.StackError, TimeoutError):
+                mode: str = "adopt" if is_adopting else "reap"
+                await asyncio.wait_for(self._node.leave(mode), LEAVE_TIMEOUT_S)  # type: ignore[arg-type]  # one of the two
+        if is_adopting:
+            self.store.release(self.run)
+            return
+        self.store.remove(self.run, self.record.run_id)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def ask_to_stop(self) -> None:
+        """Stop the run in order, from a signal handler."""
+        self.group.create_task(self.stop_run(at_once=False), name="stop")
+
+    async def stop_run(self, *, at_once: bool) -> None:
+        """Stop everything, in order or at once, and give everything back.
+
+        Raises:
+            StackError: something could not be given back.
+        """
+        if self._record is None or self._is_released or self._engine is None:
+            self.ended.set()
+            return
+        if self.run_state in ("stopping", "stopped"):
+            if at_once and not self.ended.is_set():
+                await self.engine.nodes[HOST].stop(sorted(self.engine.replicas), at_once=True)
+            await self.ended.wait()
+            return
+        self._set_run_state("stopping")
+        try:
+            await self._stop_all(at_once=at_once)
+        finally:
+            self._is_released = True
+            self._set_run_state("stopped")
+            self.timeline.close()
+            self.ended.set()
+
+    async def _stop_all(self, *, at_once: bool) -> None:
+        eng = self.engine
+        eng.is_stopping = True
+        eng.cancel_walks()
+        failures: list[errors.StackError] = []
+        try:
+            if at_once:
+                await eng.nodes[HOST].stop(sorted(eng.replicas), at_once=True)
+            else:
+                steps = reconciling.make_stop_plan(eng.current_plan, eng.observed())
+                await eng.carry_out(steps, keep_going=True)
+        except errors.StackError as error:
+            failures.append(error)
+        try:
+            await asyncio.wait_for(eng.nodes[HOST].leave("reap"), LEAVE_TIMEOUT_S)
+        except errors.StackError as error:
+            failures.append(error)
+        except TimeoutError:
+            failures.append(_node_hangs())
+        self.store.remove(self.run, self.record.run_id)
+        errors.raise_all(failures)
+
+
+def _lives(run: str, owner: stores.Record) -> errors.UsageError:
+    who = f"its controller has pid {owner.controller.pid}"
+    if not owner.has_controller:
+        who = "it was left running by a controller that is gone"
+    return errors.UsageError(
+        "usage.run-lives",
+        f'cannot start run "{run}": it is alive already',
+        why=f"{who}, from {owner.file or 'no file'}",
+        do=f"stop it (stackdsl stop {run}), change it (stackdsl start), or run a second one"
+        " beside it: --copy NAME",
+    )
+
+
+def _node_hangs() -> errors.TeardownError:
+    return errors.TeardownError(
+        "teardown.node",
+        f"cannot end the node: it did not answer within {LEAVE_TIMEOUT_S:g} s",
+        do="give back what it left: stackdsl clean",
+    )

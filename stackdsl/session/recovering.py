@@ -1,0 +1,140 @@
+"""What earlier runs left: found by the store and by marks, adopted or reaped."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stackdsl.model import errors
+from stackdsl.node import reaping
+from stackdsl.registry import places, store as stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A run as `ps` shows it. ``state``: as stored, "adopted" for one that lives without a
+    controller, "ending" for one whose node is giving it back."""
+
+    run: str
+    stack: str
+    state: str
+    file: str | None
+    folder: str
+    pid: int | None
+    created_ns: int
+    crash: str
+
+
+def sweep(store: stores.Store) -> tuple[stores.Record, ...]:
+    """Give back every run whose owner and node are dead and that is not to be adopted.
+
+    Returns the runs that are still something. Called before every command.
+    """
+    left: list[stores.Record] = []
+    for record in store.records():
+        if record.has_controller or record.node.is_alive or record.crash == "adopt":
+            left.append(record)
+            continue
+        reap(store, record, grace_s=3.0)
+    return tuple(left)
+
+
+def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> int:
+    """End everything of a run by its marks alone; return how many processes there were.
+
+    Raises:
+        TeardownError: some would not go.
+    """
+    count = reaping.reap_marked(record.run_id, record.folder, grace_s)
+    shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)  # noqa: PTH118  # pathlib costs start-up time
+    store.remove(record.run, record.run_id)
+    return count
+
+
+def list_runs(store: stores.Store) -> tuple[Listed, ...]:
+    """Return every run that is something, by name."""
+    return tuple(
+        Listed(
+            run=record.run,
+            stack=record.stack,
+            state=_state_of(record),
+            file=record.file,
+            folder=record.folder,
+            pid=record.controller.pid if record.has_controller else None,
+            created_ns=record.created_ns,
+            crash=record.crash,
+        )
+        for record in sweep(store)
+    )
+
+
+def _state_of(record: stores.Record) -> str:
+    if record.has_controller:
+        return record.state
+    return "ending" if record.node.is_alive else "adopted"
+
+
+def end_orphaned(store: stores.Store, record: stores.Record) -> int:
+    """End a run that has no controller, as `stop` and `clean` do."""
+    return reap(store, record, grace_s=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """What `clean` gave back."""
+
+    runs: tuple[str, ...] = ()
+    processes: int = 0
+    folders: tuple[str, ...] = ()
+
+
+def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
+    """End every run without a controller and drop the folders of ended ones.
+
+    Living runs with a controller are left alone.
+
+    Raises:
+        TeardownError: some processes would not go.
+    """
+    ended: list[str] = []
+    processes = 0
+    for record in store.records():
+        if record.has_controller or (names and record.run not in names):
+            continue
+        processes += end_orphaned(store, record)
+        ended.append(record.run)
+    folders: list[str] = []
+    alive = {record.run for record in store.records()}
+    runs = os.path.join(store.root, "runs")  # noqa: PTH118  # as above
+    for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():  # noqa: PTH112, PTH208  # as above
+        if name not in alive and (not names or name in names):
+            processes += _reap_folder(os.path.join(runs, name))  # noqa: PTH118  # as above
+            shutil.rmtree(os.path.join(runs, name), ignore_errors=True)  # noqa: PTH118  # as above
+            folders.append(name)
+    return Cleaned(runs=tuple(ended), processes=processes, folders=tuple(folders))
+
+
+def _reap_folder(folder: str) -> int:
+    """End what still writes into a folder that no run owns (its row was lost)."""
+    return reaping.reap_marked("", folder, 3.0)
+
+
+def open_store() -> stores.Store:
+    """Return the store of the state folder in force."""
+    return stores.Store(places.state_root())
+
+
+def find_record(store: stores.Store, run: str) -> stores.Record:
+    """Return a run's record.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    record = store.record(run)
+    if record is None:
+        raise errors.UsageError(
+            "usage.no-run",
+            f'cannot find run "{run}": it is not alive',
+            do="see `stackdsl ps`",
+        )
+    return record

@@ -1,0 +1,96 @@
+"""The stack as its user holds it: the checked model, with the verbs that run it."""
+
+import os
+from collections.abc import Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from stackdsl.dsl import declarations, loading, selecting
+from stackdsl.model import errors, facts, places, plans, stacks
+from stackdsl.plan import planning
+from stackdsl.registry import places as folders
+from stackdsl.session import naming
+
+if TYPE_CHECKING:  # the runner is imported when something is run: loading and checking stay quick
+    from stackdsl.session import runs
+
+
+class Stack(stacks.StackModel):
+    """A checked stack with its verbs. `load` makes it; ``Stack(name, …)`` in a stack's file sets
+    its name and what holds for all of its services."""
+
+    __slots__ = ()
+
+    def only(self, *names: str) -> "Stack":
+        """Return the stack with these services and what they need.
+
+        Raises:
+            UsageError: a name is unknown.
+        """
+        return selecting.only(self, *names)
+
+    def without(self, *names: str) -> "Stack":
+        """Return the stack without these services.
+
+        Raises:
+            UsageError: a name is unknown.
+            DefinitionError: another service needs one of them.
+        """
+        return selecting.without(self, *names)
+
+    def replace(self, **services: "declarations.Declaration | places.Place") -> "Stack":
+        """Return the stack with services replaced by others, or put in another place."""
+        return selecting.replace(self, **services)
+
+    def plan(self, *, copy: str | None = None, seen: facts.Facts | None = None) -> plans.Plan:
+        """Return the plan without looking at any host (``seen``: with what was seen).
+
+        Raises:
+            StackError: everything that is wrong with it.
+        """
+        run = naming.run_name(self.name, copy)
+        return planning.make_plan(
+            self,
+            seen or facts.Facts(is_offline=True),
+            run=run,
+            folder=folders.run_folder(folders.state_root(), run),
+        )
+
+    def up(self, *, copy: str | None = None) -> "runs.Up":
+        """Return what runs the stack for the length of a ``with`` or ``async with`` block.
+
+        It blocks until everything is ready, and gives everything back at the end; it is reaped
+        if this process dies. ``copy`` names a copy beside another run of the stack.
+        """
+        from stackdsl.session import runs
+
+        return runs.Up(self, copy=copy)
+
+    async def start(self, *, copy: str | None = None) -> "runs.AsyncRun":
+        """Start the stack and return the run when everything is ready; ``await run.stop()`` ends
+        it, and so does the end of this process.
+
+        Raises:
+            StackError: it could not be planned, or something failed; nothing is left behind.
+        """
+        from stackdsl.session import runs
+
+        return await runs.Up(self, copy=copy).open_async()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([service.name for service in self.services])
+
+
+def load(target: "str | os.PathLike[str] | ModuleType") -> Stack:
+    """Load a stack from its file or module: run the file, check everything.
+
+    Raises:
+        UsageError: there is no such file.
+        DefinitionError: everything that is wrong with it, each with its line.
+    """
+    stack = loading.load(target, stack_class=Stack)
+    if not isinstance(stack, Stack):
+        raise errors.InternalError(
+            "internal.load", "cannot load: another class came back", do="report this bug"
+        )
+    return stack
