@@ -46,7 +46,7 @@ class Client:
 
     async def take(self, connected: socket.socket) -> None:
         """Speak over a socket that is connected already."""
-        connected.setblocking(False)  # noqa: FBT003  # the standard library's own signature
+        connected.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: self._peer, sock=connected)
 
     def _not_served(self) -> errors.UsageError:

@@ -8,14 +8,14 @@ def state_root() -> str:
     ~/.local/state/stackdsl. Source: XDG Base Directory Specification."""
     chosen = os.environ.get("STACKDSL_STATE")
     if chosen:
-        return os.path.abspath(chosen)  # noqa: PTH100  # pathlib costs start-up time
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111  # as above
-    return os.path.join(base, "stackdsl")  # noqa: PTH118  # as above
+        return os.path.abspath(chosen)
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(base, "stackdsl")
 
 
 def run_folder(root: str, run: str) -> str:
     """Return the folder of one run."""
-    return os.path.join(root, "runs", run)  # noqa: PTH118  # as above
+    return os.path.join(root, "runs", run)
 
 
 def short_socket_path(folder_fd: int, name: str) -> str:

@@ -30,11 +30,11 @@ class Server:
 
     async def open(self, folder: str) -> None:
         """Listen in ``folder``."""
-        self._path = os.path.join(folder, SOCKET_NAME)  # noqa: PTH118  # pathlib costs start-up time
+        self._path = os.path.join(folder, SOCKET_NAME)
         folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if os.path.lexists(self._path):
-                os.unlink(self._path)  # noqa: PTH108  # as above
+                os.unlink(self._path)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             mask = os.umask(0o177)
             try:
@@ -83,7 +83,7 @@ class Server:
         if self._server is not None:
             self._server.close()
             if os.path.lexists(self._path):
-                os.unlink(self._path)  # noqa: PTH108  # as above
+                os.unlink(self._path)
         for peer in tuple(self._peers):
             peer.close()
         for tasks in tuple(self._readers.values()):

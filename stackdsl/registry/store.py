@@ -62,7 +62,7 @@ class Store:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.path = os.path.join(root, "runs.db")  # noqa: PTH118  # pathlib costs start-up time
+        self.path = os.path.join(root, "runs.db")
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -74,14 +74,14 @@ class Store:
     @property
     def exists(self) -> bool:
         """Whether anything was ever stored."""
-        return os.path.exists(self.path)  # noqa: PTH110  # as above
+        return os.path.exists(self.path)
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             try:
-                os.makedirs(self.root, mode=0o700, exist_ok=True)  # noqa: PTH103  # as above
+                os.makedirs(self.root, mode=0o700, exist_ok=True)
                 connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-                os.chmod(self.path, 0o600)  # noqa: PTH101  # as above
+                os.chmod(self.path, 0o600)
                 self._prepare(connection)
             except sqlite3.Error as error:
                 raise self._broken(error) from error

@@ -31,7 +31,7 @@ async def spawn_controller(
     if options.copy is not None:
         argv += ["--copy", options.copy]
     env = {**os.environ, FD_VARIABLE: str(theirs.fileno())}
-    os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003  # the standard library's own signature
+    os.set_inheritable(theirs.fileno(), True)
     null = os.open(os.devnull, os.O_RDWR)
     try:
         os.posix_spawn(
@@ -64,7 +64,7 @@ async def serve_controller(
     """
     fd = int(os.environ.pop(FD_VARIABLE))
     parent = socket.socket(fileno=fd)
-    os.set_inheritable(fd, False)  # noqa: FBT003  # the standard library's own signature
+    os.set_inheritable(fd, False)
     loop = asyncio.get_running_loop()
     controller = controlling.Controller(options, reload=reload)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -90,7 +90,7 @@ async def serve_controller(
 
 
 def _redirect_output(folder: str) -> None:
-    path = os.path.join(folder, "controller.log")  # noqa: PTH118  # pathlib costs start-up time
+    path = os.path.join(folder, "controller.log")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(fd, 1)
     os.dup2(fd, 2)

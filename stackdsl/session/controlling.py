@@ -173,7 +173,7 @@ class Controller:
             raise _lives(run, owner)
         if not is_adopting:
             shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)  # noqa: PTH103  # pathlib costs start-up time
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         return is_adopting, previous
 
     def _crash_of(self, stack: stacks.StackModel) -> tuple[str, float]:

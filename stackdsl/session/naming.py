@@ -73,8 +73,8 @@ def choose(
 
 
 def _named(word: str, names: dict[str, stores.Record]) -> Chosen | None:
-    if os.path.isfile(word):  # noqa: PTH113  # pathlib costs start-up time
-        path = os.path.abspath(word)  # noqa: PTH100  # as above
+    if os.path.isfile(word):
+        path = os.path.abspath(word)
         for record in names.values():
             if record.file == path and "@" not in record.run:
                 return Chosen(file=path, run=record.run)
@@ -92,7 +92,7 @@ def _default(words: Sequence[str], names: dict[str, stores.Record], wants: str) 
         raise _no_run(rest, names)
     if wants == "any" and len(names) > 1:
         raise _many("living runs", sorted(names))
-    files = ["stack.py"] if os.path.isfile("stack.py") else _files_in("stacks")  # noqa: PTH113  # as above
+    files = ["stack.py"] if os.path.isfile("stack.py") else _files_in("stacks")
     if len(files) == 1:
         found = _named(files[0], names)
         assert found is not None
@@ -108,11 +108,11 @@ def _default(words: Sequence[str], names: dict[str, stores.Record], wants: str) 
 
 
 def _files_in(folder: str) -> list[str]:
-    if not os.path.isdir(folder):  # noqa: PTH112  # as above
+    if not os.path.isdir(folder):
         return []
     return sorted(
         f"{folder}/{name}"
-        for name in os.listdir(folder)  # noqa: PTH208  # as above
+        for name in os.listdir(folder)
         if name.endswith(".py") and not name.startswith(("_", "."))
     )
 

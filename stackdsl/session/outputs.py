@@ -72,5 +72,5 @@ def read_text(
 
 def read_stream(folder: str, name: str, stream: str) -> str:
     """Return one stream of one replica, as it lies on disk."""
-    with open(logfiles.path_of(folder, name, stream), "rb") as file:  # noqa: PTH123  # pathlib costs start-up time
+    with open(logfiles.path_of(folder, name, stream), "rb") as file:
         return file.read().decode(errors="replace")

@@ -46,7 +46,7 @@ def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> int:
         TeardownError: some would not go.
     """
     count = reaping.reap_marked(record.run_id, record.folder, grace_s)
-    shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)  # noqa: PTH118  # pathlib costs start-up time
+    shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)
     store.remove(record.run, record.run_id)
     return count
 
@@ -105,11 +105,11 @@ def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
         ended.append(record.run)
     folders: list[str] = []
     alive = {record.run for record in store.records()}
-    runs = os.path.join(store.root, "runs")  # noqa: PTH118  # as above
-    for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():  # noqa: PTH112, PTH208  # as above
+    runs = os.path.join(store.root, "runs")
+    for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():
         if name not in alive and (not names or name in names):
-            processes += _reap_folder(os.path.join(runs, name))  # noqa: PTH118  # as above
-            shutil.rmtree(os.path.join(runs, name), ignore_errors=True)  # noqa: PTH118  # as above
+            processes += _reap_folder(os.path.join(runs, name))
+            shutil.rmtree(os.path.join(runs, name), ignore_errors=True)
             folders.append(name)
     return Cleaned(runs=tuple(ended), processes=processes, folders=tuple(folders))
 

@@ -203,7 +203,7 @@ class Service(_BaseService):
         self,
         argv: Sequence[str],
         *,
-        timeout: float | None = 60,  # noqa: A003  # the field's word for it
+        timeout: float | None = 60,
     ) -> ports.Executed:
         """Run a command in the service's surroundings; ``timeout`` in seconds.
 
@@ -249,7 +249,7 @@ class AsyncService(_BaseService):
         self,
         argv: Sequence[str],
         *,
-        timeout: float | None = 60,  # noqa: A003, ASYNC109  # same words as the plain face
+        timeout: float | None = 60,  # noqa: ASYNC109  # same words as the plain face
     ) -> ports.Executed:
         """Run a command in the service's surroundings; ``timeout`` in seconds."""
         name = self.status.name

@@ -1,1 +1,1 @@
-"""To be written."""
+"""The face for tests: a pytest plugin that runs a stack for a test, a module or a session."""
