@@ -106,11 +106,15 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What a body returned: the program, additions to the environment, the folder."""
+    """What a body returned: the program, additions to the environment, the folder.
+
+    ``secrets`` are texts to mask that the body asked for.
+    """
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str | None], ...] = ()
     cwd: str | None = None
+    secrets: tuple[str, ...] = ()
 
 
 Body = Callable[[Mapping[str, "refs.Ref | refs.Me"]], Command | None]

@@ -1,0 +1,145 @@
+"""Bodies: the author's functions made into what the planner calls, their results into commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from stackdsl.dsl import (
+    conversions,
+    faults,
+    frames,
+    importing,
+    ledgers,
+    signatures,
+    values,
+    written,
+)
+from stackdsl.model import errors, refs, services
+
+_HINT = 'return a list of words as ["prog", "--flag"], a string, or Command(argv, env=…, cwd=…)'
+_NO_COMMAND = (
+    "a body does not run the program, it returns its command: "
+    'return a list of words as ["uvicorn", "shop:app"]'
+)
+
+
+def make_body(
+    declaration: written.Declaration,
+    signature: signatures.Signature,
+    context: importing.Context,
+    *,
+    folder: str,
+    is_process: bool,
+) -> services.Body:
+    """Return the callable that the planner hands values to, by parameter (`Me` under "me").
+
+    It calls the author's function with the author's modules in place and raises only StackErrors.
+    """
+    function = declaration.function
+    assert function is not None
+    where = declaration.where
+    label = f'{declaration.kind} "{declaration.name}"'
+
+    def body(given: Mapping[str, refs.Ref | refs.Me]) -> services.Command | None:
+        told = {name: given["me" if name == signature.me else name] for name in signature.named}
+        listed = [given["me" if n == signature.me else n] for n in signature.positional]
+        noted: list[ledgers.Ledger] = []
+        token = ledgers.touched.set(noted)
+        try:
+            with context.active():
+                returned = function(*listed, **told)
+        except (Exception, SystemExit) as problem:
+            raise frames.blame(
+                problem,
+                code="definition.body-raised",
+                thing=f"call the body of {label}",
+                fallback=where,
+                do="correct the function; it is called while planning, with plain values",
+            ) from None
+        finally:
+            ledgers.touched.reset(token)
+        secrets = _take_secrets(noted)
+        return read_command(
+            returned, label, where, folder=folder, is_process=is_process, secrets=secrets
+        )
+
+    return body
+
+
+def make_constant(command: services.Command | None) -> services.Body:
+    """Return a body that has one answer."""
+
+    def body(given: Mapping[str, refs.Ref | refs.Me]) -> services.Command | None:
+        return command
+
+    return body
+
+
+def read_command(
+    returned: object,
+    label: str,
+    where: services.Where,
+    *,
+    folder: str,
+    is_process: bool,
+    secrets: tuple[str, ...] = (),
+) -> services.Command | None:
+    """Return the command that a body's result stands for; None where the place needs none.
+
+    Raises:
+        DefinitionError: it is no command, or a process has none.
+    """
+    if returned is None:
+        if not is_process:
+            return None
+        raise errors.DefinitionError(
+            "definition.no-command",
+            f"cannot start {label}: its body returned nothing",
+            where=str(where),
+            why="a process needs a program to run",
+            do=_NO_COMMAND,
+        )
+    try:
+        return convert_command(returned, folder=folder, secrets=secrets)
+    except faults.Refusal as refusal:
+        close = getattr(returned, "close", None)
+        if type(returned).__name__ in {"coroutine", "generator"} and callable(close):
+            close()  # or Python warns that it was never awaited
+        raise errors.DefinitionError(
+            "definition.bad-command",
+            f"cannot read the command of {label}: {refusal.fact}",
+            where=str(where),
+            do=_HINT if "not a command" in refusal.fact else refusal.do,
+        ) from None
+
+
+def convert_command(
+    given: object, *, folder: str, secrets: tuple[str, ...] = ()
+) -> services.Command:
+    """Return the model's command of a list, a string or a Command(…).
+
+    Raises:
+        Refusal: it is none of these.
+    """
+    if not isinstance(given, values.Command):
+        return services.Command(argv=conversions.argv(given), secrets=secrets)
+    conversions.refuse_unknown(given)
+    inside: dict[str, Any] = given.values
+    cwd = inside["cwd"]
+    return services.Command(
+        argv=conversions.argv(inside["argv"]),
+        env=() if inside["env"] is None else conversions.env(inside["env"]),
+        cwd=None if cwd is None else conversions.absolute(cwd, folder),
+        secrets=secrets,
+    )
+
+
+def _take_secrets(noted: list[ledgers.Ledger]) -> tuple[str, ...]:
+    """Return the secrets asked for during a call, the ones of the load included.
+
+    Raises:
+        DefinitionError: one of them is not set.
+    """
+    for ledger in noted:
+        found, ledger.faults = ledger.faults, faults.Faults()
+        found.raise_all()
+    return tuple(dict.fromkeys(secret for ledger in noted for secret in ledger.secrets))

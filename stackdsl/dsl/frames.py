@@ -1,0 +1,85 @@
+"""Frames: an exception of the author's code as an error that shows the author's lines only."""
+
+import os
+from types import TracebackType
+
+from stackdsl.dsl import faults
+from stackdsl.model import errors, services
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def blame(
+    problem: BaseException, *, code: str, thing: str, fallback: services.Where, do: str
+) -> errors.StackError:
+    """Return an error for what the author's code raised.
+
+    ``thing`` is what cannot be done ("load "shop.py""). A StackError passes, with its place filled
+    in; its place and the frames are those of the author's files.
+    """
+    where, frames = trace(problem)
+    if isinstance(problem, errors.StackError):
+        for one in errors.flatten(problem):
+            one.where = one.where or str(where or fallback)
+            one.frames = one.frames or frames
+        return problem
+    if isinstance(problem, SyntaxError) and problem.filename:
+        where = services.Where(file=faults.display(problem.filename), line=problem.lineno or 1)
+        frames = _show_syntax(problem)
+    found = services.Where(
+        file=(where or fallback).file, line=(where or fallback).line, what=fallback.what
+    )
+    return errors.DefinitionError(
+        code, f"cannot {thing}: {_say(problem)}", where=str(found), do=do, frames=frames
+    )
+
+
+def trace(problem: BaseException) -> tuple[services.Where | None, str]:
+    """Return the innermost line of the author's that an exception passed, and all such frames."""
+    kept = []
+    step: TracebackType | None = problem.__traceback__
+    while step is not None:
+        file = step.tb_frame.f_code.co_filename
+        if _is_authors(file):
+            kept.append((file, step.tb_lineno, step.tb_frame.f_code.co_name))
+        step = step.tb_next
+    if not kept:
+        return None, ""
+    import linecache
+
+    rows = []
+    for file, line, name in kept[-12:]:
+        linecache.checkcache(file)
+        rows.append(f'File "{faults.display(file)}", line {line}, in {name}')
+        source = linecache.getline(file, line).strip()
+        rows.extend([f"    {source}"] if source else [])
+    rows.append(f"{type(problem).__name__}: {_first_line(problem)}".rstrip(": "))
+    return services.Where(file=faults.display(kept[-1][0]), line=kept[-1][1]), "\n".join(rows)
+
+
+def _is_authors(file: str) -> bool:
+    if file.startswith(("<", _OURS)) or any(part in file for part in _LIBRARIES):
+        return False
+    return not file.startswith(os.path.dirname(os.__file__) + os.sep)
+
+
+def _show_syntax(problem: SyntaxError) -> str:
+    text = (problem.text or "").rstrip("\n")
+    cut = len(text) - len(text.lstrip())
+    caret = " " * max((problem.offset or 1) - 1 - cut, 0) + "^"
+    head = f'File "{faults.display(problem.filename or "")}", line {problem.lineno}'
+    return f"{head}\n    {text.lstrip()}\n    {caret}\n{type(problem).__name__}: {problem.msg}"
+
+
+def _say(problem: BaseException) -> str:
+    if isinstance(problem, SyntaxError):
+        return f"{problem.msg}"
+    if isinstance(problem, ImportError):
+        return _first_line(problem)
+    return f"{type(problem).__name__}: {_first_line(problem)}".rstrip(": ")
+
+
+def _first_line(problem: BaseException) -> str:
+    lines = str(problem).splitlines()
+    return lines[0] if lines else ""
