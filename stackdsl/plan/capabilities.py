@@ -1,0 +1,73 @@
+"""What this release can carry out: plans speak of more than that already."""
+
+from stackdsl.model import errors, places, services, stacks
+
+
+def check_supported(stack: stacks.StackModel) -> list[errors.PlanError]:
+    """Return an error for each service that can be planned but not yet be run."""
+    wrong: list[errors.PlanError] = []
+    for service in sorted(stack.services, key=lambda s: (s.where.file, s.where.line, s.name)):
+        missing = _find_missing(service)
+        if missing:
+            wrong.append(_report(service, *missing))
+    if stack.network.encrypt == "always" and len(_list_hosts(stack)) > 1:
+        wrong.append(
+            errors.PlanError(
+                "plan.not-yet",
+                f'cannot run stack "{stack.name}": encrypt="always" needs the mesh',
+                where=stack.file or "",
+                why="links through WireGuard are planned for a later release",
+                do='leave Network(encrypt=…) at "auto"',
+            )
+        )
+    return wrong
+
+
+def _find_missing(service: services.Service) -> tuple[str, str] | None:
+    """Return what is missing and what to do instead, None if nothing is."""
+    missing = _find_missing_place(service.runs_on)
+    if missing is None and service.is_isolated:
+        missing = "isolated=True", "leave isolated out; every service has an address of its own"
+    if missing is None and service.network in {"wireguard", "tunnel"}:
+        missing = f'network="{service.network}"', 'leave network at "auto"'
+    return missing
+
+
+def _find_missing_place(place: places.Place) -> tuple[str, str] | None:
+    missing = None
+    match place:
+        case places.Docker():
+            missing = "containers", "leave runs_on out and return the command from the body"
+        case places.Ssh():
+            missing = "other machines", "leave runs_on out to run it here"
+        case places.Systemd():
+            missing = "systemd units", 'start the unit yourself and give attach(process="…")'
+        case places.Attach() if place.container is not None or place.systemd is not None:
+            missing = "attached containers and units", "give attach(pid=…) or attach(process=…)"
+        case places.Attach() if isinstance(place.on, places.Ssh):
+            missing = "processes on other machines", "attach to a process of this machine"
+        case _:
+            pass
+    return missing
+
+
+def _report(service: services.Service, missing: str, do: str) -> errors.PlanError:
+    return errors.PlanError(
+        "plan.not-yet",
+        f'cannot run {service.kind} "{service.name}": {missing} cannot be carried out yet',
+        where=str(service.where),
+        why=f'it is to run on "{service.runs_on}"; this release runs native processes'
+        " of this machine",
+        do=do,
+    )
+
+
+def _list_hosts(stack: stacks.StackModel) -> set[str]:
+    hosts: set[str] = set()
+    for service in stack.services:
+        place = service.runs_on
+        if isinstance(place, places.External):
+            continue
+        at = place if isinstance(place, places.Local | places.Ssh) else place.on
+        hosts.add(at.host if isinstance(at, places.Ssh) else "local")
+    return hosts

@@ -1,0 +1,95 @@
+"""Probes with their targets worked out: the program's own socket, never a forwarder before it.
+
+A forwarder accepts before the program listens, so a probe through it would succeed too early.
+"""
+
+import dataclasses
+import posixpath
+from collections.abc import Sequence
+
+from stackdsl.model import errors, plans, probes, services, specs
+from stackdsl.plan import binding, claiming
+
+
+def find_ready_checks(
+    service: services.Service, planned: plans.PlannedService
+) -> tuple[specs.Check, ...]:
+    """Return how a replica's readiness is found out.
+
+    Without a word of the author: TCP on the default port, else on the first TCP port, else
+    nothing. A task has none: it completes.
+
+    Raises:
+        PlanError: a probe names a port that there is not.
+    """
+    if service.ready is not None:
+        return make_checks(service, planned, service.ready)
+    if service.kind == "task":
+        return ()
+    default = binding.find_default(service)
+    ports = sorted(planned.ports, key=lambda port: port.name != default)
+    for port in ports:
+        if port.protocol == "tcp":
+            host, number = find_target(port)
+            return (specs.Check(probe=probes.Tcp(), host=host, port=number),)
+    return ()
+
+
+def make_checks(
+    service: services.Service,
+    planned: plans.PlannedService,
+    wanted: Sequence[probes.Probe],
+) -> tuple[specs.Check, ...]:
+    """Return probes of one replica with addresses and absolute paths.
+
+    Raises:
+        PlanError: a probe names a port that there is not.
+    """
+    return tuple(_make_check(service, planned, probe) for probe in wanted)
+
+
+def find_target(port: plans.PlannedPort) -> tuple[str, int]:
+    """Return the socket at which the program itself answers."""
+    if claiming.is_wildcard(port.bound_host):
+        return port.host, port.bound_port
+    return port.bound_host, port.bound_port
+
+
+def _make_check(
+    service: services.Service, planned: plans.PlannedService, probe: probes.Probe
+) -> specs.Check:
+    match probe:
+        case probes.Http() | probes.Tcp():
+            host, number = _resolve_port(service, planned, probe)
+            return specs.Check(probe=probe, host=host, port=number)
+        case probes.File():
+            path = posixpath.join(planned.dir, probe.path)
+            return specs.Check(probe=dataclasses.replace(probe, path=path))
+        case _:
+            return specs.Check(probe=probe)
+
+
+def _resolve_port(
+    service: services.Service, planned: plans.PlannedService, probe: probes.Http | probes.Tcp
+) -> tuple[str, int]:
+    wanted = binding.find_default(service) if probe.port is None else probe.port
+    for port in planned.ports:
+        if wanted in {port.name, port.port}:
+            return find_target(port)
+    if isinstance(wanted, int):
+        return _find_host(planned), wanted
+    known = ", ".join(f'"{port.name}"' for port in planned.ports) or "none"
+    named = "its default port" if wanted is None else f'port "{wanted}"'
+    raise errors.PlanError(
+        "plan.unknown-port",
+        f'cannot probe "{service.name}": it has no {named.removeprefix("its ")}',
+        where=str(service.where),
+        why=f"its ports: {known}",
+        do=f'give "{service.name}" the port, or give the probe a port that there is',
+    )
+
+
+def _find_host(planned: plans.PlannedService) -> str:
+    if planned.bind and not claiming.is_wildcard(planned.bind):
+        return planned.bind
+    return planned.ports[0].host if planned.ports else "127.0.0.1"

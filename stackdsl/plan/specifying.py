@@ -1,0 +1,212 @@
+"""From a placed replica to the spec that a node runs: the body is called, files are rendered.
+
+The first plan and the plan of a replica that waited for a task's output both come through here.
+"""
+
+import dataclasses
+import hashlib
+import operator
+import posixpath
+from collections.abc import Iterable, Mapping
+
+from stackdsl.model import errors, places, plans, refs, services, specs, stacks
+from stackdsl.plan import placing, probing
+
+Values = Mapping[str, "refs.Ref | refs.Me"]
+
+# where a service is declared says nothing about what runs
+_read_digested = operator.attrgetter(
+    *(field.name for field in dataclasses.fields(specs.ServiceSpec) if field.name != "where")
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Worked:
+    """What is worked out from what the body returned."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str | None], ...]
+    cwd: str
+    files: tuple[specs.RenderedFile, ...]
+    is_output_wanted: bool
+
+
+def find_awaited(
+    service: services.Service, tasks: Iterable[tuple[str, str | None]], outputs: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the tasks whose output is waited for: by the body, or by a template that reads it.
+
+    ``tasks`` are the tasks that the service needs, each with its parameter or None.
+    """
+    return tuple(
+        sorted(
+            {
+                task
+                for task, parameter in tasks
+                if task not in outputs
+                and (parameter in service.parameters or _reads_output(service, task))
+            }
+        )
+    )
+
+
+def _reads_output(service: services.Service, task: str) -> bool:
+    return any(f"{task}.output" in (entry.template or "") for entry in service.files)
+
+
+def add_checks(
+    planned: plans.PlannedService, service: services.Service, awaited: tuple[str, ...]
+) -> plans.PlannedService:
+    """Return a placed replica with its readiness probes and the tasks that it waits for.
+
+    Raises:
+        PlanError: a probe names a port that there is not.
+    """
+    checks = probing.find_ready_checks(service, planned)
+    if not checks and not awaited:
+        return planned
+    return dataclasses.replace(planned, checks=checks, after=awaited)
+
+
+def finish(
+    planned: plans.PlannedService,
+    service: services.Service,
+    stack: stacks.StackModel,
+    values: Values,
+    *,
+    is_output_wanted: bool,
+) -> plans.PlannedService:
+    """Call the body of a placed replica and return the replica with its command and spec.
+
+    ``values`` are what the body and the templates may speak of, by name; ``me`` among them.
+
+    Raises:
+        StackError: the body, a template or a probe is wrong.
+    """
+    if isinstance(service.runs_on, places.External):
+        return planned
+    command = None
+    if placing.is_launched(service):
+        command = _call_body(service, values)
+    env = planned.env
+    if command is not None and command.env:
+        env = tuple(sorted({**dict(env), **dict(command.env)}.items()))
+    argv = None if command is None else command.argv
+    if not _has_spec(service):
+        return dataclasses.replace(planned, command=argv, env=env, after=())
+    worked = _Worked(
+        argv=argv or (),
+        env=env,
+        cwd=_find_folder(planned, service, stack, command),
+        files=_render_files(service, values) if service.files else (),
+        is_output_wanted=is_output_wanted,
+    )
+    spec = _make_spec(planned, service, stack, worked)
+    return dataclasses.replace(
+        planned, command=argv, env=env, after=(), spec=spec, digest=digest(spec, planned)
+    )
+
+
+def digest(spec: specs.ServiceSpec, planned: plans.PlannedService) -> str:
+    """Return what tells whether a replica that runs is still what is wanted."""
+    text = repr((planned.host, planned.target, _read_digested(spec)))
+    return hashlib.blake2s(text.encode(), digest_size=16).hexdigest()
+
+
+def _has_spec(service: services.Service) -> bool:
+    """Tell whether a node can be told to run it today: natively, or by taking hold of a process."""
+    place = service.runs_on
+    if isinstance(place, places.Attach):
+        return place.pid is not None or place.process is not None
+    return isinstance(place, places.Local | places.Ssh)
+
+
+def _call_body(service: services.Service, values: Values) -> services.Command | None:
+    own = {name: values[name] for name in service.parameters}
+    command = service.body(own)
+    if command is None and isinstance(service.runs_on, places.Local | places.Ssh):
+        raise errors.DefinitionError(
+            "definition.no-command",
+            f'cannot run {service.kind} "{service.name}": its body returned nothing',
+            where=str(service.where),
+            why="a body returns the command of its process",
+            do='return a list (["program", "argument"]), a string or a Command from the body',
+        )
+    return command
+
+
+def _find_folder(
+    planned: plans.PlannedService,
+    service: services.Service,
+    stack: stacks.StackModel,
+    command: services.Command | None,
+) -> str:
+    """Return where it starts: as the command or the author says, else the stack's folder here
+    and its own far away."""
+    folder = service.cwd or (stack.folder if planned.host == placing.LOCAL else planned.dir)
+    if command is not None and command.cwd is not None:
+        folder = posixpath.join(folder, command.cwd)
+    return folder
+
+
+def _render_files(service: services.Service, values: Values) -> tuple[specs.RenderedFile, ...]:
+    from stackdsl.model import substitution  # most stacks have no templates
+
+    rendered: list[specs.RenderedFile] = []
+    for entry in service.files:
+        text = entry.text
+        if entry.template is not None:
+            text = substitution.substitute(entry.template, values, entry.where)
+        rendered.append(specs.RenderedFile(path=entry.path, text=text, copy=entry.copy))
+    return tuple(rendered)
+
+
+def _make_spec(
+    planned: plans.PlannedService,
+    service: services.Service,
+    stack: stacks.StackModel,
+    worked: _Worked,
+) -> specs.ServiceSpec:
+    place = service.runs_on
+    bound = []
+    for port in planned.ports:
+        host, number = probing.find_target(port)
+        bound.append(
+            specs.BoundPort(name=port.name, host=host, port=number, protocol=port.protocol)
+        )
+    done = () if service.done is None else probing.make_checks(service, planned, (service.done,))
+    return specs.ServiceSpec(
+        name=planned.name,
+        service=service.name,
+        index=planned.index,
+        kind=service.kind,
+        argv=worked.argv,
+        env=worked.env,
+        cwd=worked.cwd,
+        files=worked.files,
+        output_wanted=worked.is_output_wanted,
+        dir=planned.dir,
+        user=service.user,
+        umask=service.umask,
+        limits=service.limits,
+        ports=tuple(bound),
+        ready=planned.checks,
+        is_default_ready=service.ready is None and bool(planned.checks),
+        live=probing.make_checks(service, planned, service.live),
+        done=done[0] if done else None,
+        start_timeout_s=service.start_timeout_s,
+        timeout_s=service.timeout_s,
+        retries=service.retries,
+        restart=service.restart,
+        stop_signal=service.stop_signal,
+        stop_timeout_s=service.stop_timeout_s,
+        stop_command=service.stop_command,
+        watch=service.watch,
+        hooks=service.hooks,
+        tty=service.tty,
+        log=service.log,
+        log_limit_bytes=stack.log_limit_bytes,
+        attach_pid=place.pid if isinstance(place, places.Attach) else None,
+        attach_process=place.process if isinstance(place, places.Attach) else None,
+        where=str(service.where),
+    )

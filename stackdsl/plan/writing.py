@@ -1,0 +1,230 @@
+"""Replicas and links of a plan, written down from the layout: environment, probes, commands."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stackdsl.model import errors, plans, refs, services, stacks
+from stackdsl.plan import (
+    addressing,
+    binding,
+    informing,
+    linking,
+    placing,
+    referring,
+    specifying,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a plan is made for: see `planning.make_plan`."""
+
+    run: str
+    folder: str
+    outputs: Mapping[str, str]
+    call_bodies: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a caller on one route is told of one callee."""
+
+    rows: tuple[referring.Row, ...]
+    ref: refs.Ref
+    pairs: informing.Pairs
+
+
+def find_read_tasks(stack: stacks.StackModel) -> frozenset[str]:
+    """Return the names of tasks whose output a body or a template may read."""
+    tasks = {service.name for service in stack.services if service.kind == "task"}
+    dashed = {name.replace("_", "-"): name for name in tasks}
+    return frozenset(
+        need.name if need.name in tasks else dashed[need.name]
+        for service in stack.services
+        for need in service.needs
+        if (need.parameter is not None or service.files)
+        and (need.name in tasks or need.name in dashed)
+    )
+
+
+class Writer:
+    """Writes ``replicas`` and ``links``, in order of the services' names."""
+
+    def __init__(
+        self,
+        world: placing.Survey,
+        routes: binding.Routes,
+        addresses: addressing.Addresses,
+        layout: binding.Layout,
+        request: Request,
+    ) -> None:
+        self.replicas: list[plans.PlannedService] = []
+        self.links: list[plans.Link] = []
+        self._world = world
+        self._routes = routes
+        self._addresses = addresses
+        self._layout = layout
+        self._request = request
+        self._told: dict[tuple[str, linking.Route], _Told] = {}
+        self._read_tasks = find_read_tasks(world.stack)
+
+    def write(self) -> list[errors.StackError]:
+        """Write everything; return what is wrong."""
+        wrong: list[errors.StackError] = []
+        for service in self._world.by_name.values():
+            told = self._tell(service)
+            drafts, clashes = self._draft(service, told)
+            wrong.extend(clashes)
+            try:
+                self.replicas.extend(self._finish(service, drafts, told))
+            except errors.StackError as error:
+                wrong.append(error)
+            self._link(drafts, told)
+        return wrong
+
+    def _tell(self, service: services.Service) -> dict[str, _Told]:
+        """Return what the service is told of each callee whose address it uses, or whose output."""
+        stand = self._world.stands[service.name]
+        told: dict[str, _Told] = {}
+        for need in self._world.needs[service.name]:
+            callee = self._world.by_name[need.name]
+            if need.name in told:
+                continue
+            if need.is_addressed or need.parameter is not None or callee.kind == "task":
+                route = self._routes.get(need.name, {}).get(stand)
+                told[need.name] = self._tell_one(callee, route)
+        return told
+
+    def _tell_one(self, callee: services.Service, route: linking.Route | None) -> _Told:
+        if route is None:
+            output = self._request.outputs.get(callee.name)
+            return _Told((), referring.make_ref(callee, (), output), ())
+        key = (callee.name, route)
+        told = self._told.get(key)
+        if told is None:
+            rows = referring.list_rows(callee, route, self._layout, self._addresses)
+            ref = referring.make_ref(callee, rows, self._request.outputs.get(callee.name))
+            told = self._told[key] = _Told(rows, ref, informing.tell_dependency(callee, ref))
+        return told
+
+    def _draft(
+        self, service: services.Service, told: Mapping[str, _Told]
+    ) -> tuple[list[plans.PlannedService], list[errors.StackError]]:
+        """Return the service's replicas without commands."""
+        needs = _list_needs(self._world.needs[service.name])
+        pairs = {name: one.pairs for name, one in told.items()}
+        wrong: list[errors.StackError] = []
+        drafts: list[plans.PlannedService] = []
+        for index, name in enumerate(service.replica_names()):
+            ports = self._list_ports(name)
+            bind = self._layout.binds[name]
+            folder = f"{self._request.folder}/dirs/{name}"
+            own = informing.tell_self(service, self._request.run, (index, bind, folder), ports)
+            env, clashes = informing.merge(service, own, pairs)
+            if index == 0:
+                wrong.extend(clashes)
+            drafts.append(
+                plans.PlannedService(
+                    name=name,
+                    kind=service.kind,
+                    service=service.name,
+                    index=index,
+                    host=self._world.stands[service.name].host,
+                    target=str(service.runs_on),
+                    needs=needs,
+                    ports=ports,
+                    bind=bind,
+                    env=tuple(sorted(env.items())),
+                    command=None,
+                    stage=self._world.stages[service.name],
+                    restart_with=self._find_names(service.restart_with),
+                    where=str(service.where),
+                    dir=folder,
+                )
+            )
+        return drafts, wrong
+
+    def _list_ports(self, replica: str) -> tuple[plans.PlannedPort, ...]:
+        return tuple(
+            plans.PlannedPort(
+                name=endpoint.port.name,
+                port=endpoint.port.number,
+                scheme=endpoint.port.scheme,
+                protocol=endpoint.port.protocol,
+                host=endpoint.told[0],
+                told_port=endpoint.told[1],
+                bound_host=endpoint.bound[0],
+                bound_port=endpoint.bound[1],
+            )
+            for endpoint in self._layout.endpoints[replica].values()
+        )
+
+    def _find_names(self, names: Sequence[str]) -> tuple[str, ...]:
+        known = self._world.by_name
+        return tuple(sorted(name if name in known else name.replace("-", "_") for name in names))
+
+    def _finish(
+        self,
+        service: services.Service,
+        drafts: Sequence[plans.PlannedService],
+        told: Mapping[str, _Told],
+    ) -> Iterable[plans.PlannedService]:
+        """Return the replicas with probes, and with commands unless a task's output is awaited.
+
+        Raises:
+            StackError: the body, a template or a probe is wrong.
+        """
+        request = self._request
+        needs = self._world.needs[service.name]
+        tasks = [
+            (need.name, need.parameter)
+            for need in needs
+            if self._world.by_name[need.name].kind == "task"
+        ]
+        awaited = specifying.find_awaited(service, tasks, request.outputs)
+        own = referring.make_own_ref(service, drafts)
+        values: dict[str, refs.Ref | refs.Me] = {name: one.ref for name, one in told.items()}
+        values |= {n.parameter: told[n.name].ref for n in needs if n.parameter is not None}
+        finished: list[plans.PlannedService] = []
+        for draft in drafts:
+            replica = specifying.add_checks(draft, service, awaited)
+            if request.call_bodies and not awaited:
+                values["me"] = referring.make_me(service, replica, own)
+                replica = specifying.finish(
+                    replica,
+                    service,
+                    self._world.stack,
+                    values,
+                    is_output_wanted=service.name in self._read_tasks,
+                )
+            finished.append(replica)
+        return finished
+
+    def _link(self, drafts: Sequence[plans.PlannedService], told: Mapping[str, _Told]) -> None:
+        for draft in drafts:
+            for one in told.values():
+                for row in one.rows:
+                    self.links.append(
+                        plans.Link(
+                            source=draft.name,
+                            target=row.target,
+                            port=row.port,
+                            kind=row.kind,
+                            address=f"{row.host}:{row.number}",
+                            reason=row.reason,
+                        )
+                    )
+
+
+def _list_needs(needs: Iterable[services.Need]) -> tuple[plans.PlannedNeed, ...]:
+    """Return needs as the plan shows them, each (name, condition) once."""
+    listed: dict[tuple[str, str], plans.PlannedNeed] = {}
+    for need in needs:
+        key = (need.name, need.condition)
+        is_addressed = need.is_addressed or need.parameter is not None
+        known = listed.get(key)
+        if known is None or (is_addressed and not known.is_addressed):
+            listed[key] = plans.PlannedNeed(
+                name=need.name, condition=need.condition, is_addressed=is_addressed
+            )
+    return tuple(listed.values())
