@@ -5,43 +5,16 @@ them, restarts what depends on what was restarted, and knows the state of the ru
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from stackdsl import ports
 from stackdsl.model import errors, plans, reports, specs, states
-from stackdsl.run import timeline, walking
+from stackdsl.run import replicas, timeline, walking
 
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
-
-
-@dataclass(slots=True, kw_only=True)
-class Replica:
-    """What is known of one replica now (mutable; the engine's own)."""
-
-    planned: plans.PlannedService
-    state: states.State = "waiting"
-    pid: int | None = None
-    exit_code: int | None = None
-    restarts: int = 0
-    since_ns: int = 0
-    reason: str = ""
-    is_final: bool = False
-    was_ready: bool = False
-    has_started: bool = False
-    lines: tuple[str, ...] = ()
-    why: str = ""
-    do: str = ""
-    output: str = ""
-    probe: str = ""
-
-    @property
-    def is_external(self) -> bool:
-        """Whether nothing is started for it."""
-        return self.planned.target.startswith("external ")
 
 
 class Engine:
@@ -62,13 +35,11 @@ class Engine:
     ) -> None:
         self.nodes = dict(nodes)
         self.events = events
+        self.ledger = replicas.Ledger(events, clock_ns=clock_ns, on_change=on_change)
         self._resolve = resolve
-        self._clock_ns = clock_ns
-        self._on_change = on_change
         self._group = asyncio.TaskGroup()
         self._walks: list[walking.Walk] = []
         self._plan: plans.Plan | None = None
-        self._watchers: list[asyncio.Future[None]] = []
         self._handlers: dict[type, Callable[[walking.Walk, list[plans.Step]], None]] = {
             plans.StartService: self._begin_starts,
             plans.RunTask: self._begin_starts,
@@ -79,7 +50,6 @@ class Engine:
             plans.ProbeExternal: self._begin_externals,
             plans.KeepService: self._begin_keeps,
         }
-        self.replicas: dict[str, Replica] = {}
         self.outputs: dict[str, str] = {}
         self.is_stopping = False
 
@@ -112,40 +82,16 @@ class Engine:
     def take_plan(self, plan: plans.Plan) -> None:
         """Make ``plan`` the one that is kept; new replicas wait, known ones keep their state."""
         self._plan = plan
-        now = self._clock_ns()
         for planned in plan.services:
-            known = self.replicas.get(planned.name)
-            if known is None:
-                self.replicas[planned.name] = Replica(planned=planned, since_ns=now)
-            else:
-                known.planned = planned
-
-    def drop(self, names: Sequence[str]) -> None:
-        """Forget replicas that are no longer in the plan."""
-        for name in names:
-            self.replicas.pop(name, None)
-
-    def observed(self) -> tuple[plans.Observed, ...]:
-        """Return what stands, for the planner."""
-        return tuple(
-            plans.Observed(
-                name=name,
-                kind=replica.planned.kind,
-                state=replica.state,
-                digest=replica.planned.digest,
-                host=replica.planned.host,
-            )
-            for name, replica in sorted(self.replicas.items())
-            if replica.state != "waiting"
-        )
+            self.ledger.take(planned)
 
     def adopt(self, stands: Sequence[plans.Observed]) -> None:
         """Take over states that a node found on `begin`."""
         for one in stands:
-            replica = self.replicas.get(one.name)
+            replica = self.ledger.replicas.get(one.name)
             if replica is not None and one.state in states.ALIVE | states.ENDED:
                 replica.has_started = True
-                self._set_state(replica, one.state, reason="adopted")  # type: ignore[arg-type]  # a node's state is a State by protocol
+                self.ledger.set_state(replica, one.state, reason="adopted")  # type: ignore[arg-type]  # a node's state is a State by protocol
 
     async def carry_out(self, steps: Sequence[plans.Step], *, keep_going: bool = False) -> None:
         """Walk the steps and return when all are done.
@@ -153,8 +99,7 @@ class Engine:
         Raises:
             StackError: steps failed; without ``keep_going`` raised at the first failure.
         """
-        walk = walking.Walk(steps, self._begin)
-        walk.keep_going = keep_going
+        walk = walking.Walk(steps, self._begin, keep_going=keep_going)
         self._walks.append(walk)
         try:
             await walk.wait()
@@ -170,8 +115,7 @@ class Engine:
 
     # --- steps ----------------------------------------------------------------------------------
 
-    def _begin(self, batch: list[plans.Step]) -> None:
-        walk = next(w for w in self._walks if batch[0].id in w)
+    def _begin(self, walk: walking.Walk, batch: list[plans.Step]) -> None:
         by_class: dict[type, list[plans.Step]] = {}
         for step in batch:
             by_class.setdefault(type(step), []).append(step)
@@ -193,32 +137,32 @@ class Engine:
             if not walk.keep_going:
                 walk.cancel()
 
-    def _spawn(self, name: str, work: "Callable[[], object]") -> None:
-        self._group.create_task(work(), name=name)  # type: ignore[arg-type]  # work makes coroutines
+    def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
+        self._group.create_task(work, name=name)
 
     def _by_host(self, steps: Sequence[plans.Step]) -> dict[str, list[plans.Step]]:
         hosts: dict[str, list[plans.Step]] = {}
         for step in steps:
-            hosts.setdefault(self.replicas[step.subject].planned.host, []).append(step)
+            hosts.setdefault(self.ledger.replicas[step.subject].planned.host, []).append(step)
         return hosts
 
     def _begin_starts(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for host, mine in self._by_host(steps).items():
-            self._spawn(f"start on {host}", lambda h=host, m=mine: self._start_on(walk, h, m))
+            self._spawn(f"start on {host}", self._start_on(walk, host, mine))
 
     async def _start_on(self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]) -> None:
         wanted: list[specs.ServiceSpec] = []
         begun: list[plans.Step] = []
         for step in steps:
-            replica = self.replicas[step.subject]
+            replica = self.ledger.replicas[step.subject]
             try:
                 spec = self._spec_of(replica)
             except errors.StackError as error:
-                self._set_state(replica, "failed", reason=error.what, is_final=True)
+                self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
                 self._fail(walk, step.id, error)
                 continue
             if spec is None:
-                self._set_state(replica, "ready", reason="", is_final=True)
+                self.ledger.set_state(replica, "ready", reason="", is_final=True)
                 self._finish(walk, step.id)
                 continue
             replica.is_final = False
@@ -231,11 +175,11 @@ class Engine:
             await self.nodes[host].start(wanted)
         except errors.StackError as error:
             for step in begun:
-                replica = self.replicas[step.subject]
-                self._set_state(replica, "failed", reason=error.what, is_final=True)
+                replica = self.ledger.replicas[step.subject]
+                self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
                 self._fail(walk, step.id, error)
 
-    def _spec_of(self, replica: Replica) -> specs.ServiceSpec | None:
+    def _spec_of(self, replica: replicas.Replica) -> specs.ServiceSpec | None:
         planned = replica.planned
         if planned.spec is None and planned.after:
             planned = self._resolve(self.current_plan, planned.name, self.outputs)
@@ -249,18 +193,18 @@ class Engine:
 
     def _begin_waits(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for step in steps:
-            self._settle(walk, self.replicas[step.subject])
+            self._settle(walk, self.ledger.replicas[step.subject])
 
     def _begin_keeps(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for host, mine in self._by_host(steps).items():
             wanted = [
                 replica.planned.spec
-                for replica in (self.replicas[step.subject] for step in mine)
+                for replica in (self.ledger.replicas[step.subject] for step in mine)
                 if replica.planned.spec is not None and replica.state in states.ALIVE
             ]
             self._spawn(
                 f"keep on {host}",
-                lambda h=host, w=wanted, m=mine: self._keep_on(walk, h, w, m),
+                self._keep_on(walk, host, wanted, mine),
             )
 
     async def _keep_on(
@@ -282,10 +226,10 @@ class Engine:
 
     def _begin_stops(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for host, mine in self._by_host(steps).items():
-            self._spawn(f"stop on {host}", lambda h=host, m=mine: self._stop_on(walk, h, m))
+            self._spawn(f"stop on {host}", self._stop_on(walk, host, mine))
 
     async def _stop_on(self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]) -> None:
-        names = [step.subject for step in steps if self.replicas[step.subject].has_started]
+        names = [step.subject for step in steps if self.ledger.replicas[step.subject].has_started]
         try:
             if names:
                 await self.nodes[host].stop(names)
@@ -294,15 +238,15 @@ class Engine:
                 self._fail(walk, step.id, error)
             return
         for step in steps:
-            replica = self.replicas[step.subject]
+            replica = self.ledger.replicas[step.subject]
             if replica.state not in states.ENDED:
-                self._set_state(replica, "stopped", reason=replica.reason, is_final=True)
+                self.ledger.set_state(replica, "stopped", reason=replica.reason, is_final=True)
             self._finish(walk, step.id)
 
     def _begin_forwards(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for step in steps:
             assert isinstance(step, plans.SetForwards)
-            self._spawn(f"forwards on {step.subject}", lambda s=step: self._forward(walk, s))
+            self._spawn(f"forwards on {step.subject}", self._forward(walk, step))
 
     async def _forward(self, walk: walking.Walk, step: plans.SetForwards) -> None:
         try:
@@ -315,33 +259,33 @@ class Engine:
     def _begin_externals(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for step in steps:
             assert isinstance(step, plans.ProbeExternal)
-            replica = self.replicas[step.subject]
+            replica = self.ledger.replicas[step.subject]
             if replica.state == "waiting":
-                self._set_state(replica, "starting", reason="")
-            self._spawn(f"probe {step.subject}", lambda s=step: self._probe_external(walk, s))
+                self.ledger.set_state(replica, "starting", reason="")
+            self._spawn(f"probe {step.subject}", self._probe_external(walk, step))
 
     async def _probe_external(self, walk: walking.Walk, step: plans.ProbeExternal) -> None:
-        replica = self.replicas[step.subject]
+        replica = self.ledger.replicas[step.subject]
         try:
             seen = await self.nodes[step.host].probe(step.checks, step.timeout_s)
         except errors.StackError as error:
-            self._set_state(replica, "failed", reason=error.what, is_final=True)
+            self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
             self._fail(walk, step.id, error)
             return
         bad = [text for text in seen if text]
         if not bad:
-            self._set_state(replica, "ready", reason="")
+            self.ledger.set_state(replica, "ready", reason="")
             self._finish(walk, step.id)
             return
-        error = errors.ServiceError(
+        unreachable = errors.ServiceError(
             "run.external-unreachable",
             f'cannot reach external "{step.subject}" from "{step.host}": {bad[0]}',
             where=replica.planned.where,
             why=f"{step.checks[0].label} did not answer within {step.timeout_s:g} s",
             do="start it, or correct external(…)",
         )
-        self._set_state(replica, "failed", reason=bad[0], is_final=True)
-        self._fail(walk, step.id, error)
+        self.ledger.set_state(replica, "failed", reason=bad[0], is_final=True)
+        self._fail(walk, step.id, unreachable)
 
     # --- what happened --------------------------------------------------------------------------
 
@@ -356,7 +300,7 @@ class Engine:
             case reports.StateReport():
                 self._take_state(report)
             case reports.ProbeReport():
-                replica = self.replicas.get(report.name)
+                replica = self.ledger.replicas.get(report.name)
                 if replica is not None and not report.is_ok:
                     replica.probe = f"{report.probe}: {report.detail}"
                 self.events.emit(
@@ -373,7 +317,7 @@ class Engine:
                 )
 
     def _take_state(self, report: reports.StateReport) -> None:
-        replica = self.replicas.get(report.name)
+        replica = self.ledger.replicas.get(report.name)
         if replica is None:
             return
         replica.pid = report.pid
@@ -386,7 +330,7 @@ class Engine:
             replica.output = report.output
             self.outputs[replica.planned.service] = report.output
         came_back = report.state == "ready" and replica.was_ready and replica.state != "unready"
-        self._set_state(
+        self.ledger.set_state(
             replica,
             report.state,
             reason=report.reason,
@@ -400,51 +344,11 @@ class Engine:
         if came_back and not self.is_stopping:
             self._restart_dependents(replica.planned.service)
 
-    def _set_state(
-        self,
-        replica: Replica,
-        state: states.State,
-        *,
-        reason: str,
-        is_final: bool = False,
-        time_ns: int | None = None,
-    ) -> None:
-        was = replica.state
-        replica.state = state
-        replica.reason = reason
-        replica.is_final = is_final
-        if state == was and state not in ("restarting", "starting"):
-            self._on_change()
-            return
-        replica.since_ns = self._clock_ns() if time_ns is None else time_ns
-        planned = replica.planned
-        details: dict[str, object] = {
-            "service": planned.service,
-            "index": planned.index,
-            "kind_of_service": planned.kind,
-            "pid": replica.pid,
-            "exit_code": replica.exit_code,
-            "restarts": replica.restarts,
-        }
-        if replica.lines:
-            details["lines"] = replica.lines
-        self.events.emit(
-            "service-changed",
-            planned.name,
-            was=was,
-            state=state,
-            reason=reason,
-            details=details,
-            time_ns=time_ns,
-        )
-        self.wake_watchers()
-        self._on_change()
-
-    def _settle(self, walk: walking.Walk, replica: Replica) -> None:
+    def _settle(self, walk: walking.Walk, replica: replicas.Replica) -> None:
         """Finish or fail the walk's steps that wait for this replica."""
         name, state = replica.planned.name, replica.state
         if state == "failed" and replica.is_final:
-            error: errors.StackError | None = self.failure_of(replica)
+            error: errors.StackError | None = replicas.failure_of(replica)
             for kind in ("start", "ready", "task", "completed"):
                 if f"{kind}:{name}" in walk and not walk.waits_for(f"{kind}:{name}"):
                     self._fail(walk, f"{kind}:{name}", error)
@@ -463,101 +367,22 @@ class Engine:
         if state == "stopped" and replica.is_final:
             for kind in ("start", "ready", "task", "completed"):
                 if f"{kind}:{name}" in walk and not walk.waits_for(f"{kind}:{name}"):
-                    self._fail(walk, f"{kind}:{name}", self._stopped_error(replica))
-
-    def _stopped_error(self, replica: Replica) -> errors.ServiceError:
-        name = replica.planned.name
-        return errors.ServiceError(
-            "run.stopped",
-            f'cannot wait for "{name}": it was stopped',
-            where=replica.planned.where,
-            do=f"start it again: stackdsl start {name}",
-        )
-
-    def failure_of(self, replica: Replica) -> errors.ServiceError:
-        """Return the error that says why a replica failed."""
-        planned = replica.planned
-        verb = "complete task" if planned.kind == "task" else "run service"
-        return errors.ServiceError(
-            "run.task-failed" if planned.kind == "task" else "run.service-failed",
-            f'cannot {verb} "{planned.name}": {replica.reason or "it failed"}',
-            where=planned.where,
-            why=replica.why or (replica.probe and f"last probe: {replica.probe}"),
-            do=replica.do
-            or f"read its output: stackdsl logs {planned.name}; then mend the command or its needs",
-            lines=replica.lines,
-        )
+                    self._fail(walk, f"{kind}:{name}", replicas.stopped_error(replica))
 
     def _restart_dependents(self, service: str) -> None:
         names = [
             name
-            for name, replica in sorted(self.replicas.items())
+            for name, replica in sorted(self.ledger.replicas.items())
             if service in replica.planned.restart_with and replica.state in states.ALIVE
         ]
         by_host: dict[str, list[str]] = {}
         for name in names:
-            by_host.setdefault(self.replicas[name].planned.host, []).append(name)
+            by_host.setdefault(self.ledger.replicas[name].planned.host, []).append(name)
         for host, mine in by_host.items():
-            self._spawn(f"restart with {service}", lambda h=host, m=mine: self._restart_on(h, m))
+            self._spawn(f"restart with {service}", self._restart_on(host, mine))
 
     async def _restart_on(self, host: str, names: Sequence[str]) -> None:
         try:
             await self.nodes[host].restart(names)
         except errors.StackError as error:
             self.events.emit("host", host, state="restart-failed", reason=error.what)
-
-    # --- waiting and asking ---------------------------------------------------------------------
-
-    def wake_watchers(self) -> None:
-        """Let everyone who waits in `changed` look again."""
-        watchers, self._watchers = self._watchers, []
-        for future in watchers:
-            if not future.done():
-                future.set_result(None)
-
-    async def changed(self) -> None:
-        """Return at the next change of any state."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.append(future)
-        with contextlib.suppress(ValueError):
-            try:
-                await future
-            finally:
-                if not future.done():
-                    self._watchers.remove(future)
-
-    def failed_for_good(self) -> list[Replica]:
-        """Return the replicas that failed and will not be started again, by name."""
-        return [
-            replica
-            for _, replica in sorted(self.replicas.items())
-            if replica.state == "failed" and replica.is_final
-        ]
-
-    def is_all_completed(self) -> bool:
-        """Whether nothing is left that could still do something."""
-        mine = [replica for replica in self.replicas.values() if not replica.is_external]
-        return bool(mine) and all(replica.state == "completed" for replica in mine)
-
-    def is_settled(self) -> bool:
-        """Whether every service is ready or completed and every task completed."""
-        return all(replica.state in ("ready", "completed") for replica in self.replicas.values())
-
-    def service_status(self, replica: Replica) -> states.ServiceStatus:
-        """Return one replica's status."""
-        planned = replica.planned
-        return states.ServiceStatus(
-            name=planned.name,
-            kind=planned.kind,
-            service=planned.service,
-            index=planned.index,
-            state=replica.state,
-            host=planned.host,
-            target=planned.target,
-            pid=replica.pid if replica.state in states.ALIVE else None,
-            addresses=tuple((p.name, f"{p.host}:{p.told_port}") for p in planned.ports),
-            restarts=replica.restarts,
-            since=timeline.format_time(replica.since_ns),
-            exit_code=replica.exit_code,
-            reason=replica.reason,
-        )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from stackdsl.model import plans, states
-from stackdsl.run import engine, timeline
+from stackdsl.run import engine, replicas, timeline
 
 
 def make_status(
@@ -12,8 +12,8 @@ def make_status(
 ) -> states.RunStatus:
     """Return the run's status; ``mask`` hides secrets in reasons."""
     plan = of.current_plan
-    mine = [of.replicas[s.name] for s in plan.services if s.name in of.replicas]
-    services = [of.service_status(replica) for replica in mine]
+    mine = [of.ledger.replicas[s.name] for s in plan.services if s.name in of.ledger.replicas]
+    services = [replicas.service_status(replica) for replica in mine]
     return states.RunStatus(
         run=plan.run,
         stack=plan.stack,
@@ -26,7 +26,7 @@ def make_status(
 
 
 def _link_statuses(
-    plan: plans.Plan, replicas: Iterable[engine.Replica]
+    plan: plans.Plan, replicas: Iterable[replicas.Replica]
 ) -> tuple[states.LinkStatus, ...]:
     up: set[str] = set()
     for replica in replicas:

@@ -8,13 +8,18 @@ from stackdsl.model import errors, plans
 
 class Walk:
     """Steps under way. ``begin`` is called with every batch of steps whose needs are done; whoever
-    carries them out calls `finish` or `fail`. Steps behind a failed one are never begun."""
+    carries them out calls `finish` or `fail`. Steps behind a failed one are never begun;
+    ``keep_going`` tells whether the others are."""
 
     def __init__(
-        self, steps: Sequence[plans.Step], begin: Callable[[list[plans.Step]], None]
+        self,
+        steps: Sequence[plans.Step],
+        begin: Callable[["Walk", list[plans.Step]], None],
+        *,
+        keep_going: bool = False,
     ) -> None:
         self._begin = begin
-        self.keep_going = False
+        self.keep_going = keep_going
         known = {step.id for step in steps}
         self._steps = {step.id: step for step in steps}
         self._left = {step.id: {need for need in step.needs if need in known} for step in steps}
@@ -55,7 +60,7 @@ class Walk:
         self._flush = None
         batch, self._batch = self._batch, []
         if batch and not self._is_cancelled:
-            self._begin(batch)
+            self._begin(self, batch)
 
     def finish(self, step_id: str) -> None:
         """Mark a step done; what waited only for it may begin."""

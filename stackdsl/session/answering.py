@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from stackdsl import ports
 from stackdsl.model import errors, events, plans, specs, states
 from stackdsl.node import following
-from stackdsl.plan import reconciling
+from stackdsl.plan import reconciling, starting
+from stackdsl.run import replicas
 from stackdsl.session import controlling, masking, preparing
 
 
@@ -48,7 +49,7 @@ class Answers:
 
     def _find(self, names: Sequence[str]) -> list[str]:
         """Return the replicas that names of services or replicas stand for."""
-        replicas = self._controller.engine.replicas
+        replicas = self._controller.engine.ledger.replicas
         found: list[str] = []
         for name in names:
             mine = sorted(
@@ -83,7 +84,7 @@ class Answers:
 
     def _is_in(self, names: Sequence[str], wanted: Sequence[str]) -> bool:
         if names:
-            replicas = self._controller.engine.replicas
+            replicas = self._controller.engine.ledger.replicas
             return all(replicas[name].state in wanted for name in names)
         return self._controller.run_state in wanted
 
@@ -91,12 +92,12 @@ class Answers:
         eng = self._controller.engine
         failed = [
             replica
-            for replica in eng.failed_for_good()
+            for replica in eng.ledger.failed_for_good()
             if not names or replica.planned.name in names
         ]
         is_over = bool(names) or self._controller.run_state == "failed"
         if failed and is_over and "failed" not in wanted:
-            errors.raise_all([eng.failure_of(replica) for replica in failed])
+            errors.raise_all([replicas.failure_of(replica) for replica in failed])
         if self._controller.ended.is_set():
             raise errors.ServiceError(
                 "run.ended",
@@ -105,7 +106,7 @@ class Answers:
             )
 
     def _describe(self, names: Sequence[str]) -> str:
-        replicas = self._controller.engine.replicas
+        replicas = self._controller.engine.ledger.replicas
         rows = [
             f"{name} is {replicas[name].state}"
             + (f" ({replicas[name].probe})" if replicas[name].probe else "")
@@ -120,7 +121,7 @@ class Answers:
         async with self._changing:
             eng = self._controller.engine
             await eng.carry_out(
-                reconciling.make_start_plan(eng.current_plan, eng.observed(), found),
+                starting.make_start_plan(eng.current_plan, eng.ledger.observed(), found),
                 keep_going=True,
             )
 
@@ -130,7 +131,7 @@ class Answers:
         async with self._changing:
             eng = self._controller.engine
             await eng.carry_out(
-                reconciling.make_stop_plan(eng.current_plan, eng.observed(), found),
+                reconciling.make_stop_plan(eng.current_plan, eng.ledger.observed(), found),
                 keep_going=True,
             )
 
@@ -138,7 +139,7 @@ class Answers:
         """See `ports.RunControl`."""
         found = self._find(names)
         eng = self._controller.engine
-        alive = [name for name in found if eng.replicas[name].state in states.ALIVE]
+        alive = [name for name in found if eng.ledger.replicas[name].state in states.ALIVE]
         async with self._changing:
             if alive:
                 await eng.nodes[controlling.HOST].restart(alive)
@@ -152,7 +153,7 @@ class Answers:
         """See `ports.RunControl`."""
         eng = self._controller.engine
         found = self._find([name])[0]
-        replica = eng.replicas[found]
+        replica = eng.ledger.replicas[found]
         if replica.planned.kind != "task":
             raise errors.UsageError(
                 "usage.not-a-task",
@@ -164,7 +165,7 @@ class Answers:
                 id=f"task:{found}", subject=found, needs=(), cause="asked for by hand"
             )
             await eng.carry_out([step], keep_going=True)
-        return eng.service_status(replica)
+        return replicas.service_status(replica)
 
     async def execute(
         self, name: str, argv: Sequence[str], timeout_s: float | None
@@ -175,7 +176,7 @@ class Answers:
 
     async def surroundings(self, name: str) -> specs.ServiceSpec:
         """See `ports.RunControl`."""
-        replicas = self._controller.engine.replicas
+        replicas = self._controller.engine.ledger.replicas
         spec = replicas[self._find([name])[0]].planned.spec
         if spec is None:
             raise errors.UsageError(

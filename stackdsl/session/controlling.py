@@ -6,19 +6,18 @@ import os
 import secrets as dice
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from stackdsl import ports
 from stackdsl.model import errors, plans, specs, stacks, states
-from stackdsl.node import client, spawning
 from stackdsl.plan import capabilities, planning, reconciling
 from stackdsl.registry import owners, places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
-from stackdsl.session import masking, naming, preparing
+from stackdsl.session import masking, naming, nodes, preparing
 from stackdsl.wire import codec
 
 HOST = "local"
@@ -48,7 +47,7 @@ class Controller:
         options: Options,
         *,
         reload: Callable[[str], stacks.StackModel],
-        spawned: spawning.Spawned | None = None,
+        spawned: nodes.NodeProcess | None = None,
     ) -> None:
         self.options = options
         self.store = stores.Store(places.state_root())
@@ -60,7 +59,9 @@ class Controller:
         self.secrets: tuple[str, ...] = ()
         self._reload = reload
         self._spawned = spawned
+        self._stack: stacks.StackModel | None = None
         self._record: stores.Record | None = None
+        self._process: nodes.NodeProcess | None = None
         self._node: ports.Node | None = None
         self._engine: engine.Engine | None = None
         self._server: serving.Server | None = None
@@ -87,6 +88,8 @@ class Controller:
             self.ended.set()
             if self._spawned is not None:
                 self._spawned.discard()
+            if self._process is not None:
+                await self._process.wait()
             if self._server is not None:
                 await self._server.close()
             if self._engine is not None:
@@ -124,7 +127,7 @@ class Controller:
                 nothing is left behind.
         """
         errors.raise_all(capabilities.check_supported(stack))
-        self.secrets = stack.secrets
+        self._stack, self.secrets = stack, stack.secrets
         self.timeline = timeline.Timeline(
             snapshot=lambda: codec.encode(self.status()), mask=masking.make_mask(stack.secrets)
         )
@@ -139,7 +142,7 @@ class Controller:
         self._engine = engine.Engine(
             {HOST: node},
             self.timeline,
-            resolve=planning.resolve,
+            resolve=self._resolve,
             clock_ns=time.time_ns,
             on_change=self._update_state,
         )
@@ -195,12 +198,14 @@ class Controller:
         )
 
     async def _take_node(self) -> ports.Node:
-        spawned = self._spawned or spawning.spawn()
+        process = self._spawned or nodes.NodeProcess.spawn()
         self._spawned = None
-        node = await client.connect(spawned, host=HOST)
-        owner = owners.Owner(pid=spawned.pid, start=owners.start_time(spawned.pid))
+        if self._process is not None:
+            await self._process.wait()
+        self._process = process
+        owner = owners.Owner(pid=process.pid, start=owners.start_time(process.pid))
         self.store.set_node(self.run, owner)
-        return node
+        return await process.connect()
 
     async def _make_plan(
         self,
@@ -232,6 +237,12 @@ class Controller:
             do="stop some of the runs that `stackdsl ps` lists",
         )
 
+    def _resolve(
+        self, plan: plans.Plan, replica: str, outputs: Mapping[str, str]
+    ) -> plans.PlannedService:
+        assert self._stack is not None
+        return planning.resolve(plan, self._stack, replica, outputs)
+
     async def serve(self, control: ports.RunControl) -> serving.Server:
         """Let ``control`` answer on the run's socket."""
         self._server = serving.Server(control, self.group)
@@ -256,7 +267,7 @@ class Controller:
         finally:
             self._walks_open -= 1
             self._update_state()
-            self.engine.wake_watchers()
+            self.engine.ledger.wake_watchers()
 
     async def start_all(self, plan: plans.Plan) -> errors.StackError | None:
         """Do the plan's steps; return what failed, which `settled` tells whoever asks."""
@@ -275,15 +286,15 @@ class Controller:
         stack = self._reload(file)
         errors.raise_all(capabilities.check_supported(stack))
         node, eng = self.engine.nodes[HOST], self.engine
-        plan = await self._make_plan(stack, node, eng.current_plan, eng.observed())
-        self.secrets = stack.secrets
+        plan = await self._make_plan(stack, node, eng.current_plan, eng.ledger.observed())
+        self._stack, self.secrets = stack, stack.secrets
         gone = [s.name for s in eng.current_plan.services if plan.service(s.name) is None]
         eng.take_plan(plan)
         try:
             await self.carry_out(plan)
         finally:
             await node.forget(gone)
-            eng.drop(gone)
+            eng.ledger.drop(gone)
             self._update_state()
 
     def status(self) -> states.RunStatus:
@@ -294,7 +305,7 @@ class Controller:
     async def next_change(self) -> None:
         """Return at the next change of any state, or when the run has ended."""
         ended = self.group.create_task(self.ended.wait(), name="wait for the end")
-        changed = self.group.create_task(self.engine.changed(), name="wait for a change")
+        changed = self.group.create_task(self.engine.ledger.changed(), name="wait for a change")
         try:
             await asyncio.wait({ended, changed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -317,17 +328,17 @@ class Controller:
         eng = self._engine
         if eng is None or self.run_state in ("stopping", "stopped"):
             return
-        if eng.failed_for_good():
+        if eng.ledger.failed_for_good():
             is_any_alive = any(
                 replica.state in states.ALIVE
-                for replica in eng.replicas.values()
+                for replica in eng.ledger.replicas.values()
                 if not replica.is_external
             )
             self._set_run_state("degraded" if is_any_alive or self._walks_open else "failed")
         elif self._walks_open:
             self._set_run_state("starting")
         else:
-            self._set_run_state("ready" if eng.is_settled() else "degraded")
+            self._set_run_state("ready" if eng.ledger.is_settled() else "degraded")
 
     def _set_run_state(self, state: states.RunState) -> None:
         if state == self.run_state:
@@ -365,7 +376,7 @@ class Controller:
         if forwards:
             await node.set_forwards(forwards)
         again: list[specs.ServiceSpec] = []
-        for name, replica in sorted(self.engine.replicas.items()):
+        for name, replica in sorted(self.engine.ledger.replicas.items()):
             spec = replica.planned.spec
             if not replica.has_started or replica.state not in states.ALIVE or spec is None:
                 continue
@@ -407,7 +418,9 @@ class Controller:
             return
         if self.run_state in ("stopping", "stopped"):
             if at_once and not self.ended.is_set():
-                await self.engine.nodes[HOST].stop(sorted(self.engine.replicas), at_once=True)
+                await self.engine.nodes[HOST].stop(
+                    sorted(self.engine.ledger.replicas), at_once=True
+                )
             await self.ended.wait()
             return
         self._set_run_state("stopping")
@@ -426,9 +439,9 @@ class Controller:
         failures: list[errors.StackError] = []
         try:
             if at_once:
-                await eng.nodes[HOST].stop(sorted(eng.replicas), at_once=True)
+                await eng.nodes[HOST].stop(sorted(eng.ledger.replicas), at_once=True)
             else:
-                steps = reconciling.make_stop_plan(eng.current_plan, eng.observed())
+                steps = reconciling.make_stop_plan(eng.current_plan, eng.ledger.observed())
                 await eng.carry_out(steps, keep_going=True)
         except errors.StackError as error:
             failures.append(error)

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from stackdsl.model import errors, stacks
-from stackdsl.node import spawning
-from stackdsl.session import answering, controlling
+from stackdsl.run import replicas
+from stackdsl.session import answering, controlling, nodes
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -66,7 +66,7 @@ async def run_in_front(
         StackError: nothing was started; the stack or the call is wrong.
     """
     signals = _Signals()
-    spawned = spawning.spawn()
+    spawned = nodes.NodeProcess.spawn()
     signals.install()
     try:
         stack = load()
@@ -118,14 +118,14 @@ async def _watch(
             is_up = True
             if until_ready:
                 return 0
-        failed = controller.engine.failed_for_good() if is_up else []
+        failed = controller.engine.ledger.failed_for_good() if is_up else []
         if failed:
-            view.fail(controller.engine.failure_of(failed[0]))
+            view.fail(replicas.failure_of(failed[0]))
             return 1
-        if is_up and controller.engine.is_all_completed():
+        if is_up and controller.engine.ledger.is_all_completed():
             return 0
         await _first_of(
-            controller.engine.changed(),
+            controller.engine.ledger.changed(),
             signals.first.wait(),
             controller.ended.wait(),
             *(() if is_up else (asyncio.wait({started}),)),

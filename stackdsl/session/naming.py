@@ -79,8 +79,8 @@ def _named(word: str, names: dict[str, stores.Record]) -> Chosen | None:
             if record.file == path and "@" not in record.run:
                 return Chosen(file=path, run=record.run)
         return Chosen(file=path)
-    record = names.get(word)
-    return None if record is None else Chosen(file=record.file, run=record.run)
+    known = names.get(word)
+    return None if known is None else Chosen(file=known.file, run=known.run)
 
 
 def _default(words: Sequence[str], names: dict[str, stores.Record], wants: str) -> Chosen:

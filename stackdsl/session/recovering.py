@@ -39,16 +39,22 @@ def sweep(store: stores.Store) -> tuple[stores.Record, ...]:
     return tuple(left)
 
 
-def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> int:
-    """End everything of a run by its marks alone; return how many processes there were.
+def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> None:
+    """End everything of a run by its marks alone.
 
     Raises:
         TeardownError: some would not go.
     """
-    count = reaping.reap_marked(record.run_id, record.folder, grace_s)
+    left = reaping.reap_marked(record.run_id, record.folder, grace_s)
+    if left:
+        raise errors.TeardownError(
+            "teardown.left",
+            f'cannot end run "{record.run}": {len(left)} of its processes would not go',
+            why=f"pids {', '.join(map(str, left))}",
+            do="look at them with ps; they may belong to another user or hang in the kernel",
+        )
     shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)
     store.remove(record.run, record.run_id)
-    return count
 
 
 def list_runs(store: stores.Store) -> tuple[Listed, ...]:
@@ -74,9 +80,9 @@ def _state_of(record: stores.Record) -> str:
     return "ending" if record.node.is_alive else "adopted"
 
 
-def end_orphaned(store: stores.Store, record: stores.Record) -> int:
+def end_orphaned(store: stores.Store, record: stores.Record) -> None:
     """End a run that has no controller, as `stop` and `clean` do."""
-    return reap(store, record, grace_s=10.0)
+    reap(store, record, grace_s=10.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +90,6 @@ class Cleaned:
     """What `clean` gave back."""
 
     runs: tuple[str, ...] = ()
-    processes: int = 0
     folders: tuple[str, ...] = ()
 
 
@@ -97,26 +102,20 @@ def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
         TeardownError: some processes would not go.
     """
     ended: list[str] = []
-    processes = 0
     for record in store.records():
         if record.has_controller or (names and record.run not in names):
             continue
-        processes += end_orphaned(store, record)
+        end_orphaned(store, record)
         ended.append(record.run)
     folders: list[str] = []
     alive = {record.run for record in store.records()}
     runs = os.path.join(store.root, "runs")
     for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():
         if name not in alive and (not names or name in names):
-            processes += _reap_folder(os.path.join(runs, name))
+            reaping.reap_marked("", os.path.join(runs, name), 3.0)
             shutil.rmtree(os.path.join(runs, name), ignore_errors=True)
             folders.append(name)
-    return Cleaned(runs=tuple(ended), processes=processes, folders=tuple(folders))
-
-
-def _reap_folder(folder: str) -> int:
-    """End what still writes into a folder that no run owns (its row was lost)."""
-    return reaping.reap_marked("", folder, 3.0)
+    return Cleaned(runs=tuple(ended), folders=tuple(folders))
 
 
 def open_store() -> stores.Store:

@@ -113,7 +113,7 @@ class _BaseService:
         found = [one.state for one in self._statuses()]
         for state in order:
             if state in found:
-                return state  # type: ignore[return-value]  # taken from the list of states above
+                return state
         return found[0]
 
     @property

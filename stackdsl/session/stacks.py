@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from stackdsl.dsl import declarations, loading, selecting
+from stackdsl.dsl import declarations, loading, selecting, settings
 from stackdsl.model import errors, facts, places, plans, stacks
 from stackdsl.plan import planning
 from stackdsl.registry import places as folders
@@ -16,10 +16,20 @@ if TYPE_CHECKING:  # the runner is imported when something is run: loading and c
 
 
 class Stack(stacks.StackModel):
-    """A checked stack with its verbs. `load` makes it; ``Stack(name, …)`` in a stack's file sets
-    its name and what holds for all of its services."""
+    """A checked stack with its verbs.
+
+    `load` makes it. ``Stack(name, network=…, on_crash=…, log_limit=…, **defaults)`` in a stack's
+    file (at most once) sets its name and what holds for all of its services.
+    """
 
     __slots__ = ()
+
+    def __init__(self, name: str = "", /, **given: Any) -> None:
+        if "folder" in given:  # the fields of a checked stack, from `load` and `replace`
+            super().__init__(**given)
+            return
+        settings.record(name, given, depth=1)
+        super().__init__(name=name, file=None, folder="")
 
     def only(self, *names: str) -> "Stack":
         """Return the stack with these services and what they need.
