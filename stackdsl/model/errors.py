@@ -103,7 +103,7 @@ class InternalError(StackError):
     """A bug of ours."""
 
 
-class StackErrors(StackError):
+class StackErrors(StackError):  # noqa: N818 - it is several errors
     """Several errors at once, in the order of the author's file."""
 
     def __init__(self, errors: Sequence[StackError]) -> None:

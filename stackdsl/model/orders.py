@@ -4,61 +4,30 @@ from collections.abc import Iterable, Mapping
 
 
 def find_cycles(edges: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """Return one cycle for each strongly connected component that holds one.
+    """Return cycles such that every node on any cycle is in one of them, shortest first per node.
 
-    ``edges`` maps a node to what it waits for. Each cycle is a list of names in walking order
-    that starts at its least name; the list is sorted. Iterative Tarjan, O(V + E).
+    ``edges`` maps a node to what it waits for; unknown targets are passed over. Each cycle is a
+    list of names in walking order that starts at its least name; the list is sorted.
     """
-    graph = {name: sorted(set(targets)) for name, targets in edges.items()}
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    on_stack: set[str] = set()
-    stack: list[str] = []
+    stages = find_stages(edges)
+    stuck = {
+        name: sorted({target for target in targets if target in edges and target not in stages})
+        for name, targets in edges.items()
+        if name not in stages
+    }
     cycles: list[list[str]] = []
-    for root in sorted(graph):
-        if root in index:
-            continue
-        work: list[tuple[str, int]] = [(root, 0)]
-        while work:
-            node, position = work.pop()
-            if position == 0:
-                index[node] = low[node] = len(index)
-                stack.append(node)
-                on_stack.add(node)
-            descended = False
-            targets = graph.get(node, [])
-            for offset in range(position, len(targets)):
-                target = targets[offset]
-                if target not in graph:
-                    continue
-                if target not in index:
-                    work.append((node, offset + 1))
-                    work.append((target, 0))
-                    descended = True
-                    break
-                if target in on_stack:
-                    low[node] = min(low[node], index[target])
-            if descended:
-                continue
-            if low[node] == index[node]:
-                component: set[str] = set()
-                while True:
-                    member = stack.pop()
-                    on_stack.discard(member)
-                    component.add(member)
-                    if member == node:
-                        break
-                if len(component) > 1 or node in graph[node]:
-                    cycles.append(_walk_cycle(component, graph))
-            if work:
-                parent = work[-1][0]
-                low[parent] = min(low[parent], low[node])
+    seen: set[str] = set()
+    for start in sorted(stuck):
+        cycle = None if start in seen else _walk_cycle(start, stuck)
+        if cycle is not None:
+            seen.update(cycle)
+            least = cycle.index(min(cycle))
+            cycles.append(cycle[least:] + cycle[:least])
     return sorted(cycles)
 
 
-def _walk_cycle(component: set[str], graph: Mapping[str, list[str]]) -> list[str]:
-    """Return the shortest cycle through the least member of a component, breadth first."""
-    start = min(component)
+def _walk_cycle(start: str, graph: Mapping[str, list[str]]) -> list[str] | None:
+    """Return the shortest cycle through ``start``, found breadth first, if there is one."""
     came_from: dict[str, str] = {}
     queue = [start]
     for node in queue:
@@ -68,30 +37,31 @@ def _walk_cycle(component: set[str], graph: Mapping[str, list[str]]) -> list[str
                 while path[-1] != start:
                     path.append(came_from[path[-1]])
                 return path[::-1]
-            if target in component and target not in came_from and target != start:
+            if target not in came_from:
                 came_from[target] = node
                 queue.append(target)
-    return [start]
+    return None
 
 
 def find_stages(edges: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Return for each node the length of the longest chain that it waits for (0: nothing).
 
-    ``edges`` maps a node to what it waits for and must have no cycle; unknown targets are passed
-    over. O(V + E).
+    ``edges`` maps a node to what it waits for; unknown targets are passed over, nodes on or behind
+    a cycle are left out. O(V + E).
     """
-    waits = {name: {t for t in targets if t in edges} for name, targets in edges.items()}
     waiters: dict[str, list[str]] = {name: [] for name in edges}
-    for name, targets in waits.items():
-        for target in targets:
+    left: dict[str, int] = {}
+    for name, targets in edges.items():
+        known = {target for target in targets if target in edges}
+        left[name] = len(known)
+        for target in known:
             waiters[target].append(name)
-    left = {name: len(targets) for name, targets in waits.items()}
-    stages = {name: 0 for name, count in left.items() if count == 0}
-    queue = sorted(stages)
+    deepest = dict.fromkeys(edges, 0)
+    queue = sorted(name for name, count in left.items() if count == 0)
     for name in queue:
         for waiter in waiters[name]:
             left[waiter] -= 1
-            stages[waiter] = max(stages.get(waiter, 0), stages[name] + 1)
+            deepest[waiter] = max(deepest[waiter], deepest[name] + 1)
             if left[waiter] == 0:
                 queue.append(waiter)
-    return stages
+    return {name: deepest[name] for name in queue}

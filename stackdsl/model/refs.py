@@ -60,7 +60,7 @@ class Ref:
                 "definition.no-port",
                 f'cannot read .{attribute} of "{self.name}": it has no port',
                 why="an address needs a port",
-                do=f'give "{self.name}" port=…, or take the parameter away and order with needs=[…]',
+                do=f'give "{self.name}" port=…; to order only, use needs=[…] instead',
             )
         return self.default
 

@@ -53,7 +53,7 @@ class Client:
         return errors.UsageError(
             "usage.run-not-served",
             f'cannot reach run "{self.run}": it has no controller',
-            do=f"see `stackdsl ps`; `stackdsl start` takes it back, `stackdsl stop {self.run}` ends it",
+            do=f"take it back with `stackdsl start`, or end it: stackdsl stop {self.run}",
         )
 
     def _take(self, value: object) -> None:

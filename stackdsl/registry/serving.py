@@ -12,8 +12,8 @@ from stackdsl.wire import calls
 
 SOCKET_NAME = "control.sock"
 _CALLS = (
-    "status", "plan", "secrets", "settled", "start_services", "stop_services", "restart_services", "do_task", "wait_for",
-    "execute", "surroundings", "change", "stop_run",
+    "status", "plan", "secrets", "settled", "start_services", "stop_services", "restart_services",
+    "do_task", "wait_for", "execute", "surroundings", "change", "stop_run",
 )  # fmt: skip
 
 

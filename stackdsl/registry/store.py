@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackdsl.model import errors, plans
-from stackdsl.registry import owners, places
+from stackdsl.registry import owners
 from stackdsl.wire import codec
 
 SCHEMA_VERSION = 1
+_COLUMNS = (
+    "run, run_id, stack, file, folder, state, crash, grace_s, created_ns, controller_pid,"
+    " controller_start, node_pid, node_start, block_first, block_last"
+)
 _SCHEMA = """
 CREATE TABLE runs (
   run TEXT PRIMARY KEY, run_id TEXT NOT NULL, stack TEXT NOT NULL, file TEXT, folder TEXT NOT NULL,
@@ -153,15 +157,7 @@ class Store:
         if not self.exists:
             return ()
         try:
-            rows = (
-                self._open()
-                .execute(
-                    "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns,"
-                    " controller_pid, controller_start, node_pid, node_start, block_first, block_last"
-                    " FROM runs ORDER BY run"
-                )
-                .fetchall()
-            )
+            rows = self._open().execute(f"SELECT {_COLUMNS} FROM runs ORDER BY run").fetchall()
         except sqlite3.Error as error:
             raise self._broken(error) from error
         return tuple(_read(row) for row in rows)
@@ -182,9 +178,7 @@ class Store:
         """
         with self._transaction() as connection:
             row = connection.execute(
-                "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns,"
-                " controller_pid, controller_start, node_pid, node_start, block_first, block_last"
-                " FROM runs WHERE run=?",
+                f"SELECT {_COLUMNS} FROM runs WHERE run=?",
                 (record.run,),
             ).fetchone()
             if row is not None:

@@ -154,6 +154,7 @@ class Ledger:
 
 
 def stopped_error(replica: Replica) -> errors.ServiceError:
+    """Return the error for whoever waits for a replica that was stopped."""
     name = replica.planned.name
     return errors.ServiceError(
         "run.stopped",

@@ -1,4 +1,4 @@
-"""Before anything starts: looking at the machine, planning, and checking what the plan wants there."""
+"""Before anything starts: what is seen of the machine, and whether it has what a plan wants."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from stackdsl.model import errors
 from stackdsl.node import reaping
-from stackdsl.registry import places, store as stores
+from stackdsl.registry import places
+from stackdsl.registry import store as stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

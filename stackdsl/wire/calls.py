@@ -47,7 +47,7 @@ class Peer(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Fail what waits. Source: asyncio.BaseProtocol."""
         self.is_lost = True
         self._writable.set()
@@ -116,7 +116,7 @@ class Peer(asyncio.Protocol):
             self._send({"id": frame["id"], "value": codec.encode(value)})
         except errors.StackError as error:
             self._send({"id": frame["id"], "error": codec.encode_error(error)})
-        except Exception as error:  # around one step: the caller must get an answer
+        except Exception as error:  # noqa: BLE001 - around one step: the caller must get an answer
             bug = errors.InternalError(
                 "internal.call",
                 f'cannot answer "{frame["call"]}": {type(error).__name__}: {error}',

@@ -29,7 +29,8 @@ _CLASSES: dict[str, type[Any]] = {}
 _FIELDS: dict[type[Any], tuple[str, ...]] = {}
 for _module in _MODULES:
     for _value in vars(_module).values():
-        if isinstance(_value, type) and is_dataclass(_value) and _value.__module__ == _module.__name__:
+        is_class = isinstance(_value, type) and is_dataclass(_value)
+        if is_class and _value.__module__ == _module.__name__:
             _key = f"{_module.__name__.rpartition('.')[2]}.{_value.__name__}"
             _CLASSES[_key] = _value
             _FIELDS[_value] = tuple(f.name for f in fields(_value))
