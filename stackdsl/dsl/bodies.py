@@ -22,53 +22,84 @@ _NO_COMMAND = (
 )
 
 
-def make_body(
-    declaration: written.Declaration,
-    signature: signatures.Signature,
-    context: importing.Context,
-    *,
-    folder: str,
-    is_process: bool,
-) -> services.Body:
-    """Return the callable that the planner hands values to, by parameter (`Me` under "me").
+class AuthorBody:
+    """An author's function as the planner calls it: with values by parameter (`Me` under "me").
 
-    It calls the author's function with the author's modules in place and raises only StackErrors.
+    The call has the author's modules in place and raises only StackErrors. ``is_process``: the
+    place needs a command.
     """
-    function = declaration.function
-    assert function is not None
-    where = declaration.where
-    label = f'{declaration.kind} "{declaration.name}"'
 
-    def body(given: Mapping[str, refs.Ref | refs.Me]) -> services.Command | None:
-        told = {name: given["me" if name == signature.me else name] for name in signature.named}
-        listed = [given["me" if n == signature.me else n] for n in signature.positional]
+    __slots__ = ("_context", "_declaration", "_folder", "_is_process", "_signature")
+
+    def __init__(
+        self,
+        declaration: written.Declaration,
+        signature: signatures.Signature,
+        context: importing.Context,
+        *,
+        folder: str,
+        is_process: bool,
+    ) -> None:
+        self._declaration = declaration
+        self._signature = signature
+        self._context = context
+        self._folder = folder
+        self._is_process = is_process
+
+    def moved(self, *, is_process: bool) -> "AuthorBody":
+        """Return the same body for another place."""
+        return AuthorBody(
+            self._declaration,
+            self._signature,
+            self._context,
+            folder=self._folder,
+            is_process=is_process,
+        )
+
+    def __call__(self, given: Mapping[str, refs.Ref | refs.Me]) -> services.Command | None:
+        """Return the command, or None where the place needs none.
+
+        Raises:
+            StackError: the function raised, or returned what is no command.
+        """
+        declaration = self._declaration
+        label = f'{declaration.kind} "{declaration.name}"'
         noted: list[ledgers.Ledger] = []
         token = ledgers.touched.set(noted)
         try:
-            with context.active():
-                returned = function(*listed, **told)
-        except (Exception, SystemExit) as problem:
+            returned = self._call(given)
+        except (Exception, SystemExit) as problem:  # noqa: BLE001 - user code
             raise frames.blame(
                 problem,
                 code="definition.body-raised",
                 thing=f"call the body of {label}",
-                fallback=where,
+                fallback=declaration.where,
                 do="correct the function; it is called while planning, with plain values",
             ) from None
         finally:
             ledgers.touched.reset(token)
-        secrets = _take_secrets(noted)
         return read_command(
-            returned, label, where, folder=folder, is_process=is_process, secrets=secrets
+            returned,
+            label,
+            declaration.where,
+            folder=self._folder,
+            is_process=self._is_process,
+            secrets=_take_secrets(noted),
         )
 
-    return body
+    def _call(self, given: Mapping[str, refs.Ref | refs.Me]) -> object:
+        signature, function = self._signature, self._declaration.function
+        assert function is not None
+        named = {name: given["me" if name == signature.me else name] for name in signature.named}
+        listed = [given["me" if name == signature.me else name] for name in signature.positional]
+        with self._context.active():
+            return function(*listed, **named)
 
 
 def make_constant(command: services.Command | None) -> services.Body:
     """Return a body that has one answer."""
 
-    def body(given: Mapping[str, refs.Ref | refs.Me]) -> services.Command | None:
+    def body(_: Mapping[str, refs.Ref | refs.Me]) -> services.Command | None:
         return command
 
     return body

@@ -1,57 +1,205 @@
 """Checking: what is wrong between the services of a stack, everything noted at once."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 from stackdsl.dsl import faults
-from stackdsl.model import orders, services
+from stackdsl.model import orders, places, services, substitution
+
+_OTHER = re.compile(r"[^A-Z0-9]")
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, never bound here
 
 
 def check(stack: Sequence[services.Service], found: faults.Faults) -> None:
     """Note every fault that lies between services."""
+    by_name: dict[str, services.Service] = {}
+    for service in stack:
+        by_name.setdefault(service.name, service)
     _check_names(stack, found)
-    _check_cycles(stack, found)
+    _check_cycles(by_name, found)
+    _check_sockets(stack, found)
+    for service in stack:
+        _check_variables(service, by_name, found)
+        _check_templates(service, found)
 
 
 def _check_names(stack: Sequence[services.Service], found: faults.Faults) -> None:
     taken: dict[str, services.Service] = {}
     for service in stack:
-        other = taken.setdefault(service.name.replace("_", "-"), service)
+        other = taken.setdefault(_plain(service.name), service)
         if other is not service:
             found.add(
                 service.where,
                 "definition.name-taken",
-                f'cannot name {service.kind} "{service.name}": {other.kind} "{other.name}" of'
-                f" {other.where.file}:{other.where.line} has that name",
-                do="give one of them name=… of its own; names that differ in - and _ only are one",
+                f'cannot name {service.kind} "{service.name}": {_of(other)} has that name',
+                do="give one of them name=… of its own; - and _ in a name are one",
             )
     for service in stack:
-        for name in service.replica_names() if service.replicas > 1 else ():
-            other = taken.get(name.replace("_", "-"), service)
+        if service.replica_names() == (service.name,):
+            continue
+        for name in service.replica_names():
+            other = taken.get(_plain(name), service)
             if other is not service:
                 found.add(
                     service.where,
                     "definition.name-taken",
-                    f'cannot name replica "{name}" of "{service.name}": {other.kind}'
-                    f' "{other.name}" of {other.where.file}:{other.where.line} has that name',
+                    f'cannot name replica "{name}" of "{service.name}": {_of(other)} has that name',
                     do=f'rename "{other.name}" or "{service.name}"',
                 )
 
 
-def _check_cycles(stack: Sequence[services.Service], found: faults.Faults) -> None:
-    edges: dict[str, list[str]] = {}
-    by_name: dict[str, services.Service] = {}
-    for service in stack:
-        by_name.setdefault(service.name, service)
-        waits = [need.name for need in service.needs if need.condition != "planned"]
-        edges.setdefault(service.name, []).extend(waits)
+def _check_cycles(by_name: dict[str, services.Service], found: faults.Faults) -> None:
+    edges = {
+        name: [need.name for need in service.needs if need.condition != "planned"]
+        for name, service in by_name.items()
+    }
     for cycle in orders.find_cycles(edges):
         first = by_name[cycle[0]]
-        after = cycle[1] if len(cycle) > 1 else cycle[0]
+        after = by_name[cycle[1 % len(cycle)]]
+        route = " -> ".join([*cycle, cycle[0]])
+        advice = "take one of these needs out"
+        if after.kind == "service":
+            advice = (
+                f'if "{first.name}" needs only the address of "{after.name}", give it'
+                f' needs=[planned("{after.name}")] beside the parameter; else {advice}'
+            )
         found.add(
             first.where,
             "definition.cycle",
-            f"cannot order the stack: {' -> '.join([*cycle, cycle[0]])} wait for each other",
-            why="\n".join(str(by_name[name].where) for name in cycle[1:]),
-            do=f'if "{first.name}" needs only the address of "{after}", give it'
-            f' needs=[planned("{after}")]; else take one need out',
+            f"cannot order the stack: {route} is a cycle, each waits for the next",
+            why="\n".join(str(by_name[name].where) for name in cycle),
+            do=advice,
         )
+
+
+def _check_variables(
+    service: services.Service, by_name: dict[str, services.Service], found: faults.Faults
+) -> None:
+    """Note variables that two sources inject; those that the author sets are settled."""
+    sources: dict[str, str] = dict.fromkeys(_own_keys(service), f'"{service.name}" itself')
+    settled = {key for key, _ in service.env}
+    told = dict.fromkeys(need.name for need in service.needs if need.is_addressed)
+    for name in told:
+        dependency = by_name.get(name)
+        if dependency is None:
+            continue
+        for key in _told_keys(dependency):
+            first = sources.setdefault(key, f'its dependency "{name}"')
+            if first == f'its dependency "{name}"' or key in settled:
+                continue
+            found.add(
+                service.where,
+                "definition.variable-clash",
+                f'cannot tell {service.kind} "{service.name}" ${key}: two sources give it',
+                why=f'both {first} and its dependency "{name}" bring it',
+                do=f'say which with env={{"{key}": …}}, or rename a port or a service',
+            )
+            break
+
+
+def _own_keys(service: services.Service) -> Iterator[str]:
+    yield "HOST"
+    for port in service.ports:
+        yield "PORT" if port.name == service.default_port else f"{_key(port.name)}_PORT"
+    yield from ("STACKDSL_RUN", "STACKDSL_SERVICE", "STACKDSL_INDEX", "STACKDSL_DIR")
+
+
+def _told_keys(dependency: services.Service) -> Iterator[str]:
+    prefix = _key(dependency.name)
+    for port in dependency.ports:
+        starts = [prefix] if port.name == dependency.default_port else []
+        starts += [f"{prefix}_{_key(port.name)}"] if port.name != "default" else []
+        for start in starts:
+            yield from (f"{start}_HOST", f"{start}_PORT", f"{start}_ADDR")
+            if port.scheme is not None:
+                yield f"{start}_URL"
+    if dependency.ports:
+        yield f"{prefix}_ADDRS"
+
+
+def _check_templates(service: services.Service, found: faults.Faults) -> None:
+    """Note names in templates that the service is not told."""
+    names = {"me"} | {need.name for need in service.needs if need.parameter or need.is_addressed}
+    known = {_plain(name) for name in names}
+    for entry in service.files:
+        if entry.template is None:
+            continue
+        for reference in substitution.find_references(entry.template, entry.where):
+            if _plain(reference.name) not in known:
+                error = substitution.unknown_name(reference.name, names, reference.where)
+                found.take(service.where, error)
+
+
+def _check_sockets(stack: Sequence[services.Service], found: faults.Faults) -> None:
+    """Note two services of one machine that would need one socket, as `listens` insists on it."""
+    insisting = [
+        (service, port, port.listens)
+        for service in stack
+        for port in service.ports
+        if port.listens is not None and _machine(service) is not None
+    ]
+    noted: set[frozenset[int]] = set()
+    for service, port, (address, number) in insisting:
+        for other in stack:
+            if other is service or _machine(other) != _machine(service):
+                continue
+            pair = frozenset((id(service), id(other)))
+            for theirs in other.ports:
+                if pair in noted or not _meets(address, number, port, theirs):
+                    continue
+                noted.add(pair)
+                _note_clash(service, other, (address, number), found)
+
+
+def _meets(address: str, number: int, port: services.Port, theirs: services.Port) -> bool:
+    """Tell whether a port that insists on a socket meets another port's: the one that it insists
+    on too, or its canonical one on an address of its own."""
+    if port.protocol != theirs.protocol:
+        return False
+    if theirs.listens is not None and theirs.listens[1] == number:
+        return _EVERYWHERE in {address, theirs.listens[0]} or address == theirs.listens[0]
+    return address == _EVERYWHERE and theirs.number == number
+
+
+def _note_clash(
+    service: services.Service,
+    other: services.Service,
+    socket: tuple[str, int],
+    found: faults.Faults,
+) -> None:
+    later, earlier = (service, other) if service.where.line > other.where.line else (other, service)
+    address, number = socket
+    free = f' give "{service.name}" listens="127.0.0.1:{number}",' if address == _EVERYWHERE else ""
+    found.add(
+        later.where,
+        "definition.port-clash",
+        f'cannot give "{later.name}" port {number}: {_of(earlier)} wants it on the same machine',
+        why=f'"{service.name}" insists on {address}:{number}',
+        do=f"give one of them isolated=True (an address of its own),{free} or change the port",
+    )
+
+
+def _machine(service: services.Service) -> str | None:
+    """Return the machine whose sockets a service takes; None if it takes none of them."""
+    match service.runs_on:
+        case places.Local() if not service.is_isolated:
+            return "local"
+        case places.Docker(on=places.Local()):
+            return "local"
+        case places.Ssh() as machine if not service.is_isolated:
+            return str(machine)
+        case places.Docker(on=places.Ssh() as machine):
+            return str(machine)
+    return None
+
+
+def _of(service: services.Service) -> str:
+    return f'{service.kind} "{service.name}" of {service.where.file}:{service.where.line}'
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _key(name: str) -> str:
+    return _OTHER.sub("_", name.upper())

@@ -1,6 +1,6 @@
 """Collecting: which declarations make up a stack, and what a name means where it was written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,19 @@ class Collection:
     what those need."""
 
     def __init__(
-        self, namespace: dict[str, Any], settings: written.StackSettings | None = None
+        self,
+        namespace: dict[str, Any],
+        settings: written.StackSettings | None = None,
+        *,
+        outside: Mapping[str, written.Declaration] | None = None,
     ) -> None:
+        """``outside``: what names mean that nothing here has, by `plain` name; not taken in."""
         self.entries: list[Entry] = []
         self._defaults = dict(settings.unknown) if settings is not None else {}
         self._scopes: dict[int, Scope] = {}
         self._root = namespace
-        self._seen: set[int] = set()
+        self._outside = outside or {}
+        self._seen = {id(declaration) for declaration in self._outside.values()}
 
     def add(self, roots: list[written.Declaration]) -> None:
         """Take in declarations, and what they need."""
@@ -59,11 +65,16 @@ class Collection:
         if not isinstance(reference, str):
             return None
         key = plain(reference)
-        return self._scope(asking.namespace).get(key) or self._scope(self._root).get(key)
+        return (
+            self._scope(asking.namespace).get(key)
+            or self._scope(self._root).get(key)
+            or self._outside.get(key)
+        )
 
     def names(self) -> list[str]:
         """Return the names of all that is declared here, for near misses."""
-        return [str(entry.declaration.name) for entry in self.entries]
+        declarations = [entry.declaration for entry in self.entries] + list(self._outside.values())
+        return [str(declaration.name) for declaration in declarations]
 
     def _enter(self, declaration: written.Declaration) -> Entry:
         own = declaration.keywords

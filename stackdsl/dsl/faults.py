@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from stackdsl.model import errors, services
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - it never leaves reading; a fault is made of it
     """A value that cannot be read: the fact, and what to write instead."""
 
     def __init__(self, fact: str, do: str, *, code: str = "definition.bad-value") -> None:

@@ -1,7 +1,7 @@
 """Forms: what authors wrote as Port(…), http(…), ssh(…) and the like, turned into the model's."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stackdsl.dsl import conversions, faults, places, probes, units, values, written
@@ -97,23 +97,8 @@ def probe(value: object) -> model_probes.Probe:
     if not isinstance(value, probes.Probe):
         hint = 'give http("/path"), tcp(), check([…]), log("…"), file("…") or notify(), called'
         raise faults.Refusal(f"{faults.shown(value)} is not a probe", hint)
-    timing = _timing(value)
-    given = value.values
-    match value.form:
-        case "http":
-            return _http(given, timing)
-        case "tcp":
-            return model_probes.Tcp(port=_optional(_port_reference, given["port"]), timing=timing)
-        case "check":
-            return model_probes.Exec(argv=conversions.argv(given["argv"]), timing=timing)
-        case "log":
-            return model_probes.Log(regex=_regex(given["regex"]), timing=timing)
-        case "file":
-            return model_probes.File(path=conversions.path(given["path"]), timing=timing)
-        case "notify":
-            return model_probes.Notify(timing=timing)
-        case _:
-            return model_probes.DockerHealth(timing=timing)
+    read = _PROBES[value.form]
+    return read(value.values, _timing(value))
 
 
 def _http(given: dict[str, Any], timing: model_probes.Timing) -> model_probes.Http:
@@ -139,6 +124,23 @@ def _http(given: dict[str, Any], timing: model_probes.Timing) -> model_probes.Ht
         body_contains=_optional(conversions.text, given["body_contains"]),
         timing=timing,
     )
+
+
+_PROBES: dict[str, Callable[[dict[str, Any], model_probes.Timing], model_probes.Probe]] = {
+    "http": _http,
+    "tcp": lambda given, timing: model_probes.Tcp(
+        port=_optional(_port_reference, given["port"]), timing=timing
+    ),
+    "check": lambda given, timing: model_probes.Exec(
+        argv=conversions.argv(given["argv"]), timing=timing
+    ),
+    "log": lambda given, timing: model_probes.Log(regex=_regex(given["regex"]), timing=timing),
+    "file": lambda given, timing: model_probes.File(
+        path=conversions.path(given["path"]), timing=timing
+    ),
+    "notify": lambda _, timing: model_probes.Notify(timing=timing),
+    "docker_health": lambda _, timing: model_probes.DockerHealth(timing=timing),
+}
 
 
 def _port_reference(value: object) -> int | str:

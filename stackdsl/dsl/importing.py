@@ -60,7 +60,7 @@ class Context:
         with self.active():
             self.modules[module.__name__] = sys.modules[module.__name__] = module
             code = compile(source, file, "exec", dont_inherit=True)
-            exec(code, module.__dict__)
+            exec(code, module.__dict__)  # noqa: S102 - a stack is a program of its author's
         return module
 
     def _swap_in(self) -> dict[str, types.ModuleType]:

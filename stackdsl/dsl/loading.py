@@ -52,7 +52,7 @@ def load(
     shown = faults.display(file)
     try:
         module = context.execute(file)
-    except (Exception, SystemExit) as problem:
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - user code
         raise frames.blame(
             problem,
             code=_code_of(problem),
@@ -106,7 +106,9 @@ def _build(
         where = services.Where(file=shown, line=1)
         found.add(where, "definition.empty", what, do=_EXAMPLE)
     folder = written.folder_of(namespace)
-    read = read_entries(collection.entries, collection, context, folder, given, found)
+    read = read_entries(
+        collection.entries, collection, context, folder=folder, given=given, found=found
+    )
     ledgers_met = _ledgers(collection, noted, own)
     for ledger in ledgers_met:
         found.extend(ledger.faults)
@@ -128,6 +130,7 @@ def read_entries(
     entries: list[collecting.Entry],
     collection: collecting.Collection,
     context: importing.Context,
+    *,
     folder: str,
     given: settings.StackSettings | None,
     found: faults.Faults,

@@ -128,7 +128,8 @@ class Needs:
         self._found.add(
             asking.where,
             "definition.unknown-name",
-            f'cannot find what {thing} of {self._label} means: there is no service or task "{name}"',
+            f"cannot find what {thing} of {self._label} means:"
+            f' there is no service or task "{name}"',
             do=f"{guess}{rest}",
         )
 

@@ -1,5 +1,6 @@
 """Reading: a declaration's raw keywords turned into a service of the model, every fault noted."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -229,7 +230,7 @@ class Reader:
 
     def _body(self, *, is_process: bool) -> services.Body:
         if self.declaration.function is not None:
-            return bodies.make_body(
+            return bodies.AuthorBody(
                 self.declaration,
                 self.entry.signature,
                 self._context,
@@ -238,15 +239,14 @@ class Reader:
             )
         given = self.declaration.command
         command = None
-        try:
-            if given is not None:
+        if given is None and is_process:
+            hint = 'give command=["prog", "--flag"]'
+            self.refuse("command", faults.Refusal("a process needs a program to run", hint))
+        elif given is not None:
+            try:
                 command = bodies.convert_command(given, folder=self.folder)
-            elif is_process:
-                raise faults.Refusal(
-                    "a process needs a program to run", 'give command=["prog", "--flag"]'
-                )
-        except faults.Refusal as refusal:
-            self.refuse("command", refusal, given)
+            except faults.Refusal as refusal:
+                self.refuse("command", refusal, given)
         return bodies.make_constant(command)
 
     def _check_probes(self, service: services.Service) -> None:
@@ -262,7 +262,7 @@ class Reader:
                     self.refuse(keyword, refusal)
 
     def _check_place(self, service: services.Service) -> None:
-        for keyword, refusal in _find_misfits(service):
+        for keyword, refusal in find_misfits(service):
             self.refuse(keyword, refusal)
 
 
@@ -278,15 +278,11 @@ def _with_schemes(
     if not probed:
         return ports
     return tuple(
-        _with_scheme(port) if port.scheme is None and {port.name, port.number} & probed else port
+        dataclasses.replace(port, scheme="http")
+        if port.scheme is None and {port.name, port.number} & probed
+        else port
         for port in ports
     )
-
-
-def _with_scheme(port: services.Port) -> services.Port:
-    from dataclasses import replace
-
-    return replace(port, scheme="http")
 
 
 def _check_probe(probe: probes.Probe, service: services.Service) -> None:
@@ -313,7 +309,7 @@ def _check_probe(probe: probes.Probe, service: services.Service) -> None:
         raise faults.Refusal(fact, "probe a TCP port, or use check([…]), log(…) or file(…)")
 
 
-def _find_misfits(service: services.Service) -> list[tuple[str, faults.Refusal]]:
+def find_misfits(service: services.Service) -> list[tuple[str, faults.Refusal]]:
     """Return what a service asks for that its place or its replicas cannot give."""
     found = []
     place = service.runs_on

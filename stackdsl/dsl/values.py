@@ -55,7 +55,7 @@ class Restart(written.Written):
         self,
         on: Literal["no", "on-failure", "always"],
         *,
-        max: int = 5,
+        max: int = 5,  # noqa: A002 - the language's public keyword
         backoff: Duration = "1s",
         cap: Duration = "30s",
         reset_after: Duration = "60s",
@@ -88,8 +88,8 @@ class Scale(written.Written):
 
     def __init__(
         self,
-        min: int,
-        max: int,
+        min: int,  # noqa: A002 - as above
+        max: int,  # noqa: A002 - as above
         *,
         cpu: float | None = None,
         **unknown: Never,

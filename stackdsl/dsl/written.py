@@ -15,7 +15,7 @@ from stackdsl.model import services
 
 def frame(depth: int) -> FrameType:
     """Return the frame ``depth`` calls above the caller of this function."""
-    return sys._getframe(depth + 1)
+    return sys._getframe(depth + 1)  # noqa: SLF001 - inspect.stack reads files, costs 1000 x
 
 
 class Written:

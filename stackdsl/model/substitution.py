@@ -153,7 +153,7 @@ def _variable(match: re.Match[str], variables: Mapping[str, str], place: str) ->
             "definition.variable-unset",
             f'cannot replace "{match[0]}": variable "{shape[1]}" is not set',
             where=place,
-            do=f'set it, write "${{{shape[1]}:-default}}", or "$${{{shape[1]}}}" to keep it as text',
+            do=f'set it, write "${{{shape[1]}:-default}}", or "$${{{shape[1]}}}" to keep the text',
         )
     return value
 
