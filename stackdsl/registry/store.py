@@ -17,9 +17,9 @@ from stackdsl.registry import owners
 from stackdsl.wire import codec
 
 SCHEMA_VERSION = 1
-_COLUMNS = (
-    "run, run_id, stack, file, folder, state, crash, grace_s, created_ns, controller_pid,"
-    " controller_start, node_pid, node_start, block_first, block_last"
+_SELECT = (
+    "SELECT run, run_id, stack, file, folder, state, crash, grace_s, created_ns, controller_pid,"
+    " controller_start, node_pid, node_start, block_first, block_last FROM runs"
 )
 _SCHEMA = """
 CREATE TABLE runs (
@@ -157,7 +157,7 @@ class Store:
         if not self.exists:
             return ()
         try:
-            rows = self._open().execute(f"SELECT {_COLUMNS} FROM runs ORDER BY run").fetchall()
+            rows = self._open().execute(_SELECT + " ORDER BY run").fetchall()
         except sqlite3.Error as error:
             raise self._broken(error) from error
         return tuple(_read(row) for row in rows)
@@ -178,7 +178,7 @@ class Store:
         """
         with self._transaction() as connection:
             row = connection.execute(
-                f"SELECT {_COLUMNS} FROM runs WHERE run=?",
+                _SELECT + " WHERE run=?",
                 (record.run,),
             ).fetchone()
             if row is not None:

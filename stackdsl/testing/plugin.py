@@ -4,7 +4,7 @@ Nothing of stackdsl is imported before a test asks for a stack.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +126,9 @@ def _copy_name(request: pytest.FixtureRequest) -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add what the stack did to the report of a failed test. Source: pytest's hook reference."""
-    report: Any = yield
+    report = yield
     run = item.stash.get(_RUN, None)
     if run is not None and report.failed and call.when == "call":
         report.sections.append((f"stack {run.name}", _describe(run)))
