@@ -26,6 +26,7 @@ class PlannedNeed:
     name: str
     condition: services.Condition
     is_addressed: bool = False
+    is_parameter: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class PlannedService:
     restart_with: tuple[str, ...] = ()
     where: str = ""
     dir: str = ""
+    start_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from stackdsl.plan import (
     linking,
     noticing,
     placing,
+    reconciling,
     referring,
     specifying,
-    stepping,
     writing,
 )
 
@@ -64,7 +64,7 @@ def make_plan(
         hosts=_list_hosts(world, routes),
         services=replicas,
         links=tuple(writer.links),
-        steps=stepping.make_steps(world, replicas, dict(forwards), previous, observed),
+        steps=reconciling.make_steps(replicas, dict(forwards), previous, observed, stack.secrets),
         warnings=(*layout.notices, *noticing.find_notices(stack, replicas)),
         forwards=forwards,
         block=addresses.block,

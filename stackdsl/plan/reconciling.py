@@ -1,74 +1,42 @@
-"""What becomes of each replica: the difference between what stands and what is wanted, with causes.
+"""From what stands to what is wanted: the steps of a start, a change and a stop.
 
-Laws: what runs as wanted is left alone; every other deed has a cause that says what differs.
+Laws: what runs as wanted is left alone; dependents end before what they need; a socket is bound
+anew only when its old owner is gone.
 """
 
-import dataclasses
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 from stackdsl.model import plans, specs, states
+from stackdsl.plan import claiming, deciding, stepping
 
-Deed = Literal["start", "keep", "replace"]
-
-_COMPARED = tuple(
-    field.name
-    for field in dataclasses.fields(specs.ServiceSpec)
-    if field.name not in {"name", "service", "index", "env", "argv", "where"}
-)
-_SHOWN_LENGTH = 60
+Forwards = Mapping[str, tuple[specs.Forward, ...]]
+_Bound = tuple[str, str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What is to be done about one replica; ``state`` is what it was seen in ("": not there)."""
-
-    deed: Deed
-    cause: str
-    state: str = ""
-
-
-def decide(
+def make_steps(
     replicas: Sequence[plans.PlannedService],
+    forwards: Forwards,
     previous: plans.Plan | None,
     observed: Sequence[plans.Observed],
-) -> dict[str, Action]:
-    """Return what to do about each replica of the wanted plan, by name."""
-    stood = {one.name: one for one in observed}
-    before = {one.name: one for one in previous.services} if previous is not None else {}
-    is_change = bool(observed)
-    actions: dict[str, Action] = {}
-    moved: set[str] = set()
-    for replica in replicas:  # in order of stages, so that what is waited for comes first
-        seen = stood.get(replica.name)
-        action = _decide_one(replica, seen, before.get(replica.name), is_change=is_change)
-        if action.deed == "keep":
-            action = _follow(replica, action, moved)
-        if action.deed != "keep" and is_change:
-            moved.add(replica.service)
-        actions[replica.name] = action
-    return actions
+    secrets: Sequence[str] = (),
+) -> tuple[plans.Step, ...]:
+    """Return the steps from what stands to what is wanted.
 
-
-def list_stopping(
-    replicas: Sequence[plans.PlannedService],
-    actions: Mapping[str, Action],
-    observed: Sequence[plans.Observed],
-) -> dict[str, str]:
-    """Return the replicas that have to end, with the cause: changed ones and those gone."""
-    wanted = {replica.name for replica in replicas}
-    stopping = {
-        one.name: f"{one.name} was removed from the stack"
-        for one in observed
-        if one.name not in wanted and one.state in states.ALIVE
-    }
-    for one in observed:
-        action = actions.get(one.name)
-        if action is not None and action.deed == "replace" and one.state in states.ALIVE:
-            stopping[one.name] = action.cause
-    return stopping
+    ``replicas`` are the wanted ones in order of stages; ``forwards`` those wanted, by host;
+    ``secrets`` must not stand in causes.
+    """
+    stood = previous.services if previous is not None else replicas
+    actions = deciding.decide(replicas, previous, observed, secrets)
+    stopping = deciding.list_stopping(replicas, actions, observed)
+    leaving = _map_leaving(stood, stopping)
+    before = dict(previous.forwards) if previous is not None and observed else {}
+    extra = _find_extra_needs(replicas, (forwards, before), leaving)
+    return (
+        *order_stops(stopping, stood),
+        *_make_forwards(forwards, before, leaving),
+        *stepping.write_steps(replicas, actions, extra),
+    )
 
 
 def make_stop_plan(
@@ -116,82 +84,86 @@ def order_stops(
     )
 
 
-def _decide_one(
-    replica: plans.PlannedService,
-    seen: plans.Observed | None,
-    before: plans.PlannedService | None,
-    *,
-    is_change: bool,
-) -> Action:
-    name = replica.name
-    if seen is None or seen.state == "waiting":
-        is_new = is_change and before is None
-        return Action("start", f"{name} was added to the stack" if is_new else _in_stack(name))
-    stands = seen.state == "completed" or seen.state in states.ALIVE
-    if not stands:
-        return Action("start", f"{name} had {_say_ended(seen.state)}", seen.state)
-    if seen.state == "stopping":
-        return Action("replace", f"{name} is being stopped", seen.state)
-    if seen.host != replica.host:
-        return Action("replace", f"{name} moves from {seen.host} to {replica.host}", seen.state)
-    is_same = seen.digest == replica.digest or not replica.digest
-    if is_same:
-        return Action("keep", f"{name} runs as wanted", seen.state)
-    return Action("replace", f"{name}: {_describe_change(before, replica)}", seen.state)
+@dataclass(slots=True)
+class _Leaving:
+    """The sockets of replicas that are to end: who has to be gone before one is bound anew."""
+
+    sockets: dict[_Bound, dict[str, set[str]]] = field(default_factory=dict)
+
+    def find(self, host: str, protocol: str, address: str, port: int) -> set[str]:
+        """Return the stop steps that free a socket."""
+        held = self.sockets.get((host, protocol, port))
+        if not held:
+            return set()
+        return {
+            step
+            for other, steps in held.items()
+            if other == address or claiming.is_wildcard(other) or claiming.is_wildcard(address)
+            for step in steps
+        }
 
 
-def _follow(replica: plans.PlannedService, action: Action, moved: set[str]) -> Action:
-    """Return the action of a replica that would be kept, were it not for others that move."""
-    for name in replica.restart_with:
-        if name in moved:
-            return Action("replace", f"{replica.name}: restart_with {name}", action.state)
-    for name in replica.after:
-        if name in moved:
-            return Action("replace", f"{replica.name}: task {name} runs again", action.state)
-    return action
+def _map_leaving(stood: Sequence[plans.PlannedService], stopping: Mapping[str, str]) -> _Leaving:
+    leaving = _Leaving()
+    for replica in stood if stopping else ():
+        if replica.name not in stopping:
+            continue
+        for port in replica.ports:
+            key = (replica.host, port.protocol, port.bound_port)
+            held = leaving.sockets.setdefault(key, {})
+            held.setdefault(port.bound_host, set()).add(f"stop:{replica.name}")
+    return leaving
 
 
-def _in_stack(name: str) -> str:
-    return f"{name} is in the stack"
+def _make_forwards(
+    wanted: Forwards, before: Forwards, leaving: _Leaving
+) -> list[plans.SetForwards]:
+    """Return a step for each host that has forwards, or had: a node that was started anew knows
+    nothing of them, and setting them twice changes nothing."""
+    steps: list[plans.SetForwards] = []
+    for host in sorted({*wanted, *before}):
+        forwards = wanted.get(host, ())
+        needs: set[str] = set()
+        for one in forwards:
+            needs |= leaving.find(host, one.protocol, one.listen_host, one.listen_port)
+        steps.append(
+            plans.SetForwards(
+                id=f"forward:{host}",
+                subject=host,
+                needs=tuple(sorted(needs)),
+                cause=_say_forwards(forwards),
+                forwards=forwards,
+            )
+        )
+    return steps
 
 
-def _say_ended(state: str) -> str:
-    return {"stopped": "been stopped"}.get(state, state)
+def _say_forwards(forwards: Sequence[specs.Forward]) -> str:
+    if not forwards:
+        return "no address is forwarded any more"
+    rest = len(forwards) - 1
+    return forwards[0].cause + (f", and {rest} more" if rest else "")
 
 
-def _describe_change(before: plans.PlannedService | None, wanted: plans.PlannedService) -> str:
-    """Return what differs between the spec that was and the one that is wanted, in few words."""
-    old = None if before is None else before.spec
-    new = wanted.spec
-    if old is None or new is None:
-        return "what runs is not what is wanted"
-    changes: list[str] = []
-    if old.argv != new.argv:
-        changes.append(f"command changed: {_shorten(shlex.join(new.argv))}")
-    changes.extend(_describe_env(dict(old.env), dict(new.env)))
-    changes.extend(
-        f"{name.replace('_', ' ')} changed"
-        for name in _COMPARED
-        if getattr(old, name) != getattr(new, name)
-    )
-    shown = changes[:3]
-    if len(changes) > 3:
-        shown.append(f"{len(changes) - 3} more")
-    return ", ".join(shown) or "what runs is not what is wanted"
-
-
-def _describe_env(old: Mapping[str, str | None], new: Mapping[str, str | None]) -> list[str]:
-    """Return which variables differ; never their values, which may be secret."""
-    changes: list[str] = []
-    for key in sorted(old.keys() | new.keys()):
-        if key not in new:
-            changes.append(f"env {key} removed")
-        elif key not in old:
-            changes.append(f"env {key} added")
-        elif old[key] != new[key]:
-            changes.append(f"env {key} changed")
-    return changes
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[: _SHOWN_LENGTH - 1]}…"
+def _find_extra_needs(
+    replicas: Sequence[plans.PlannedService],
+    forwards: tuple[Forwards, Forwards],
+    leaving: _Leaving,
+) -> dict[str, set[str]]:
+    """Return what the start of a replica waits for besides its needs: forwards that it has or had,
+    and the end of whoever holds its sockets. ``forwards`` are the wanted and the former ones."""
+    names: dict[str, list[str]] = {}
+    for replica in replicas:
+        names.setdefault(replica.service, []).append(replica.name)
+    extra: dict[str, set[str]] = {}
+    for by_host in forwards:
+        for host, some in by_host.items():
+            for one in some:
+                for name in (one.subject, *names.get(one.subject, ())):
+                    extra.setdefault(name, set()).add(f"forward:{host}")
+    for replica in replicas if leaving.sockets else ():
+        for port in replica.ports:
+            stops = leaving.find(replica.host, port.protocol, port.bound_host, port.bound_port)
+            if stops:
+                extra.setdefault(replica.name, set()).update(stops)
+    return extra

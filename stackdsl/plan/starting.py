@@ -1,79 +1,62 @@
-"""Starting a part of a plan that stands: what was asked for, and what it needs that is not there."""
+"""Starting a part of a plan that stands: what was asked for, and what it needs that is missing."""
 
 from collections.abc import Iterable, Sequence
 
 from stackdsl.model import plans, states
-
-_THERE = states.ALIVE | {"completed"}
+from stackdsl.plan import deciding, stepping
 
 
 def make_start_plan(
     plan: plans.Plan, observed: Sequence[plans.Observed], names: Iterable[str]
 ) -> tuple[plans.Step, ...]:
-    """Return the steps that start replicas (by name) and what they need that is not there.
+    """Return the steps that start services or replicas which do not live, and what they need.
 
-    What is asked for and ended is started again; a completed task only if it was asked for.
-    Whoever is there already is awaited where somebody needs it ready.
+    What is asked for and has ended is started again, a completed task too; of what it needs, only
+    what is missing. What stands already is waited for where it is not yet what is needed.
     """
-    state_of = {one.name: one.state for one in observed}
-    by_owner: dict[str, list[plans.PlannedService]] = {}
+    wanted = set(names)
+    stood = {one.name: one.state for one in observed}
+    asked = {r.name for r in plan.services if r.name in wanted or r.service in wanted}
+    replicas = _find_needed(plan, asked, stood)
+    actions: dict[str, deciding.Action] = {}
+    for replica in replicas:
+        state = stood.get(replica.name, "")
+        is_asked = replica.name in asked
+        if _stands(state, is_asked=is_asked):
+            actions[replica.name] = deciding.Action("keep", f"{replica.name} stands", state)
+        else:
+            cause = "asked for by hand" if is_asked else f"{replica.name} is needed and missing"
+            actions[replica.name] = deciding.Action("start", cause, state or "waiting")
+    steps = stepping.write_steps(replicas, actions, {})
+    done = {
+        step.id
+        for step in steps
+        if isinstance(step, plans.KeepService)
+        or (isinstance(step, plans.ProbeExternal) and stood.get(step.subject) == "ready")
+    }
+    return tuple(stepping.drop_needs(step, done) for step in steps if step.id not in done)
+
+
+def _stands(state: str, *, is_asked: bool) -> bool:
+    return state in states.ALIVE or (state == "completed" and not is_asked)
+
+
+def _find_needed(
+    plan: plans.Plan, asked: set[str], stood: dict[str, str]
+) -> list[plans.PlannedService]:
+    """Return, in the plan's order, what was asked for and what that needs; what stands needs
+    nothing more."""
+    by_service: dict[str, list[plans.PlannedService]] = {}
     for replica in plan.services:
-        by_owner.setdefault(replica.service, []).append(replica)
-    asked = set(names)
-    work = [replica for replica in plan.services if replica.name in asked]
-    starting: dict[str, plans.PlannedService] = {}
-    for replica in work:
-        is_asked_again = replica.name in asked and state_of.get(replica.name) == "completed"
-        if replica.name in starting or replica.target.startswith("external "):
+        by_service.setdefault(replica.service, []).append(replica)
+    queue = [replica for replica in plan.services if replica.name in asked]
+    found = set(asked)
+    for replica in queue:
+        if _stands(stood.get(replica.name, ""), is_asked=replica.name in asked):
             continue
-        if state_of.get(replica.name, "waiting") in _THERE and not is_asked_again:
-            continue
-        starting[replica.name] = replica
         for need in replica.needs:
-            if need.condition != "planned":
-                work.extend(by_owner.get(need.name, ()))
-    steps: list[plans.Step] = []
-    for replica in plan.services:
-        if replica.name in starting:
-            steps.extend(_make_steps(replica, by_owner, starting, state_of, asked))
-    return tuple(steps)
-
-
-def _make_steps(
-    replica: plans.PlannedService,
-    by_owner: dict[str, list[plans.PlannedService]],
-    starting: dict[str, plans.PlannedService],
-    state_of: dict[str, str],
-    asked: set[str],
-) -> list[plans.Step]:
-    name = replica.name
-    needs: list[str] = []
-    for need in replica.needs:
-        if need.condition == "planned":
-            continue
-        for other in by_owner.get(need.name, ()):
-            if other.name in starting:
-                needs.append(_id_of(other, need.condition))
-    cause = "asked for by hand" if name in asked else f"{name} is needed and not there"
-    if replica.kind == "task":
-        return [plans.RunTask(id=f"task:{name}", subject=name, needs=tuple(needs), cause=cause)]
-    begun = f"start:{name}"
-    made: list[plans.Step] = [
-        plans.StartService(id=begun, subject=name, needs=tuple(needs), cause=cause),
-        plans.AwaitReady(id=f"ready:{name}", subject=name, needs=(begun,), cause=cause),
-    ]
-    if any(
-        need.name == replica.service and need.condition == "completed"
-        for other in starting.values()
-        for need in other.needs
-    ):
-        made.append(
-            plans.AwaitCompleted(id=f"completed:{name}", subject=name, needs=(begun,), cause=cause)
-        )
-    return made
-
-
-def _id_of(other: plans.PlannedService, condition: str) -> str:
-    if other.kind == "task":
-        return f"task:{other.name}"
-    return f"{'start' if condition == 'started' else condition}:{other.name}"
+            for callee in by_service[need.name] if need.condition != "planned" else ():
+                if callee.name not in found:
+                    found.add(callee.name)
+                    queue.append(callee)
+    return [replica for replica in plan.services if replica.name in found]

@@ -140,6 +140,7 @@ class Writer:
                     restart_with=self._find_names(service.restart_with),
                     where=str(service.where),
                     dir=folder,
+                    start_timeout_s=service.start_timeout_s,
                 )
             )
         return drafts, wrong
@@ -225,6 +226,9 @@ def _list_needs(needs: Iterable[services.Need]) -> tuple[plans.PlannedNeed, ...]
         known = listed.get(key)
         if known is None or (is_addressed and not known.is_addressed):
             listed[key] = plans.PlannedNeed(
-                name=need.name, condition=need.condition, is_addressed=is_addressed
+                name=need.name,
+                condition=need.condition,
+                is_addressed=is_addressed,
+                is_parameter=need.parameter is not None,
             )
     return tuple(listed.values())
