@@ -106,7 +106,7 @@ def _explain(forward: specs.Forward, error: OSError) -> errors.HostError:
     cause = f"the forward is needed: {forward.cause}" if forward.cause else ""
     if error.errno == errno.EADDRINUSE:
         # It scans /proc: only when somebody must be named.
-        from stackdsl.node import holders  # noqa: PLC0415
+        from stackdsl.node import holders
 
         holder = holders.find_holder(forward.listen_host, forward.listen_port, forward.protocol)
         return errors.HostError(

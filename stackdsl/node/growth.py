@@ -39,11 +39,13 @@ class Growth:
     """Calls back with a file's new size soon after it changed; -1 when the file is gone.
 
     ``hold_s``: no watch is set sooner than that after the last `add`, so that ctypes is not
-    loaded while services are being spawned. `is_hurried` keeps the polls at their fastest.
+    loaded while services are being spawned. ``fast_bytes``: growth of that much between two polls
+    keeps them at their fastest, as `hurry` does.
     """
 
-    def __init__(self, hold_s: float = 0.0) -> None:
+    def __init__(self, hold_s: float = 0.0, fast_bytes: int = FAST_BYTES) -> None:
         self._hold_s = hold_s
+        self._fast_bytes = fast_bytes
         self._held_until = 0.0
         self._files: dict[str, _Followed] = {}
         self._busy: dict[str, _Followed] = {}
@@ -54,7 +56,7 @@ class Growth:
         self._timer: asyncio.TimerHandle | None = None
         self._interval_s = FASTEST_S
         self._is_closed = False
-        self.is_hurried = False
+        self._is_hurried = False
 
     @property
     def is_idle(self) -> bool:
@@ -101,7 +103,7 @@ class Growth:
 
     def hurry(self, *, is_hurried: bool) -> None:
         """Poll at the fastest (someone waits for a line), or as is cheap."""
-        self.is_hurried = is_hurried
+        self._is_hurried = is_hurried
         if is_hurried and self._timer is not None and self._interval_s > FASTEST_S:
             self._timer.cancel()
             self._timer = None
@@ -178,7 +180,7 @@ class Growth:
             if followed.path in self._busy:
                 grown += self._look(followed, now)
         self._settle(now)
-        if self.is_hurried or grown >= FAST_BYTES:
+        if self._is_hurried or grown >= self._fast_bytes:
             self._interval_s = FASTEST_S
         else:
             self._interval_s = min(self._interval_s * (1.5 if grown else 2.0), SLOWEST_S)

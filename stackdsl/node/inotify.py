@@ -29,7 +29,7 @@ _KEEP_SIZE_PUNCH_HOLE = 0x1 | 0x2
 
 @functools.cache
 def _libc() -> Any:
-    import ctypes  # noqa: PLC0415 - see the law above
+    import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
@@ -39,7 +39,7 @@ def _libc() -> Any:
 
 def _check(result: int, subject: str) -> int:
     if result < 0:
-        import ctypes  # noqa: PLC0415 - see the law above
+        import ctypes
 
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), subject)

@@ -182,12 +182,12 @@ class Position:
         self.offset += len(data)
         done = 0
         for time_ns, end in self._find_times(base, self.offset):
+            self._time_ns = max(time_ns, self._time_ns)
             at = data.rfind(b"\n", done, end - base) + 1
             if at > done:
                 piece = data[done:at]
                 if self._held:
                     piece, self._held = self._held + piece, b""
-                self._time_ns = max(time_ns, self._time_ns)
                 yield Chunk(self.name, self.stream, self._time_ns, piece)
                 done = at
         self._held += data[done:]

@@ -38,7 +38,9 @@ class LogKeeper:
         self._upkeeps: dict[tuple[str, Stream], upkeep.Upkeep] = {}
         self._starts: dict[str, dict[Stream, int]] = {}
         self._callbacks: list[OnGrowth] = []
-        self._growth = growth.Growth(hold_s=_HOLD_S)
+        self._growth = growth.Growth(
+            hold_s=_HOLD_S, fast_bytes=min(limit_bytes // 16, growth.FAST_BYTES)
+        )
         self._has_folder = False
 
     @property
