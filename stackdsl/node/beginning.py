@@ -1,0 +1,231 @@
+"""Taking up a run on this machine, and giving it back: locks, marks, the journal, what lives."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Callable
+
+from stackdsl.model import errors, reports
+from stackdsl.model.requests import RunIdentity
+from stackdsl.node import (
+    cgroups,
+    ending,
+    journal,
+    logs,
+    marks,
+    probing,
+    processes,
+    proctable,
+    reaping,
+    supervising,
+    surroundings,
+)
+
+LOG_LIMIT_BYTES = 64 * 1024 * 1024
+_LOCK = "node.lock"
+_LOCK_TIMEOUT_S = 15.0
+_STRAY_GRACE_S = 3.0
+_SWEEP_GRACE_S = 1.0
+_SWEEP_LIMIT_S = 10.0
+_SUBREAPER = 36
+
+
+async def take_up(
+    identity: RunIdentity, report: Callable[[reports.Report], None]
+) -> surroundings.Surroundings:
+    """Open everything that a run needs here; nothing is started.
+
+    Raises:
+        HostError: the folder or the journal cannot be used.
+        UsageError: a newer version wrote the journal.
+    """
+    folder = identity.folder
+    try:
+        for each in (folder, f"{folder}/logs", f"{folder}/dirs"):
+            os.makedirs(each, mode=0o700, exist_ok=True)
+        lock = await _lock(folder)
+        _log_ourselves(folder)
+    except OSError as error:
+        raise errors.HostError(
+            "state.refused",
+            f'cannot use the run\'s folder "{folder}": {error.strerror}',
+            do="make it writable, or choose another with STACKDSL_STATE",
+        ) from error
+    become_subreaper()
+    kept: list[surroundings.Surroundings] = []
+
+    def trouble(what: str, detail: str) -> None:
+        if kept:
+            kept[0].trouble(what, detail)
+
+    try:
+        opened = await _open_journal(identity, lambda detail: trouble("journal", detail))
+    except BaseException:
+        os.close(lock)
+        raise
+    spawner = processes.Spawner()
+    environment = dict(identity.environment)
+    environment[marks.RUN_ID] = identity.run_id
+    around = surroundings.Surroundings(
+        identity=identity,
+        spawner=spawner,
+        prober=probing.Prober(spawner, report),
+        keeper=logs.LogKeeper(folder, LOG_LIMIT_BYTES, lambda detail: trouble("logs", detail)),
+        journal=opened,
+        families=ending.Families(spawner, identity.run_id, folder),
+        cgroup=cgroups.enter(identity.run_id),
+        report=report,
+        environment=environment,
+        lock=lock,
+    )
+    kept.append(around)
+    around.keeper.adopt()
+    return around
+
+
+async def _lock(folder: str) -> int:
+    """Make sure that no other node works in this folder.
+
+    One that waits for its controller to come back (``grace``) is told to let go.
+    """
+    lock = os.open(f"{folder}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = asyncio.get_running_loop().time() + _LOCK_TIMEOUT_S
+    has_asked = False
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).strip()
+            if not has_asked and holder.isdigit():
+                has_asked = True
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(int(holder), signal.SIGUSR1)
+            if asyncio.get_running_loop().time() > deadline:
+                os.close(lock)
+                raise errors.HostError(
+                    "state.locked",
+                    f'cannot take up the run in "{folder}": another node works for it',
+                    why=f"pid {holder.decode()}",
+                    do="stop the run first: stackdsl stop",
+                ) from None
+            await asyncio.sleep(0.01)
+        else:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            return lock
+
+
+def _log_ourselves(folder: str) -> None:
+    """Let our own warnings go to a file: whoever started us may be gone by then."""
+    fd = os.open(f"{folder}/node.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def become_subreaper() -> None:
+    """Make what our descendants leave behind fall to us. Source: PR_SET_CHILD_SUBREAPER(2const)."""
+    import ctypes  # noqa: PLC0415  # 5 ms; loaded while the controller still plans
+
+    ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+async def _open_journal(
+    identity: RunIdentity, on_trouble: Callable[[str], None]
+) -> journal.Journal:
+    opened = journal.open_journal(identity.folder, on_trouble, identity.secrets)
+    try:
+        earlier = opened.fact("run_id")
+        if earlier is not None and earlier != identity.run_id:
+            # The folder was another run's, of the same name; nothing of it may live on.
+            await asyncio.get_running_loop().run_in_executor(
+                None, reaping.reap_marked, earlier, identity.folder, _STRAY_GRACE_S
+            )
+            opened.clear()
+        opened.set_facts(
+            {"run_id": identity.run_id, "run": identity.run, "boot": proctable.boot_id()}
+        )
+    except BaseException:
+        opened.close()
+        raise
+    return opened
+
+
+def take_process(
+    row: journal.Row, replica: supervising.Replica, around: surroundings.Surroundings
+) -> bool:
+    """Let a replica take up the process that its row names; return whether that lives."""
+    if row.pid is None or row.boot != around.journal.boot:
+        return False
+    if proctable.start_ticks(row.pid) != row.start_ticks:
+        return False
+    around.keeper.mark_start(row.spec.name, row.offsets)
+    try:
+        replica.adopt(row)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def end_strays(around: surroundings.Surroundings, kept: set[str]) -> None:
+    """End what carries the run's marks and belongs to no replica of ``kept``."""
+    names = {
+        name
+        for pid in marks.find_marked(around.identity.run_id, around.folder)
+        if (name := marks.replica_of(pid, around.folder)) is not None and name not in kept
+    }
+    if not names:
+        return
+    had_strangers, around.families.has_strangers = around.families.has_strangers, True
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in sorted(names):
+                stray = ending.Ending(around.families, name, None)
+                group.create_task(
+                    stray.end(signal.SIGTERM, _STRAY_GRACE_S), name=f"end strays of {name}"
+                )
+    finally:
+        around.families.has_strangers = had_strangers
+
+
+async def give_back(around: surroundings.Surroundings) -> None:
+    """End whatever is left of the run, its cgroup included."""
+    run_id, folder = around.identity.run_id, around.folder
+    if around.cgroup is not None:
+        around.cgroup.leave()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while left := _find_left(around):
+        is_late = loop.time() - began > _SWEEP_GRACE_S
+        ending.signal_all(left, signal.SIGKILL if is_late else signal.SIGTERM)
+        if is_late and around.cgroup is not None:
+            cgroups.kill_all(run_id)
+        if loop.time() - began > _SWEEP_LIMIT_S:
+            around.trouble("left-over", f"pids {left} would not end")
+            break
+        await asyncio.sleep(0.002 if is_late else 0.02)
+    if around.families.has_strangers:
+        await loop.run_in_executor(None, reaping.reap_marked, run_id, folder, 0.0)
+    around.spawner.orphans()
+    for _ in range(50):
+        if cgroups.remove_all(run_id):
+            break
+        await asyncio.sleep(0.01)
+
+
+def _find_left(around: surroundings.Surroundings) -> list[int]:
+    orphans = around.spawner.orphans()
+    left = [*orphans, *proctable.descendants(orphans)]
+    if around.cgroup is not None:
+        left += [pid for pid in around.cgroup.pids() if pid not in left]
+    return left
+
+
+def let_go(around: surroundings.Surroundings) -> None:
+    """Close what was opened; processes live on."""
+    around.keeper.close()
+    around.prober.close()
+    around.spawner.close()
+    around.journal.close()
+    os.close(around.lock)

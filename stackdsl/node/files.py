@@ -1,0 +1,94 @@
+"""Files and folders that a replica is given: its own folder, and what is rendered into it."""
+
+import os
+
+from stackdsl.model import errors, specs
+from stackdsl.node import accounts
+
+
+def prepare(spec: specs.ServiceSpec) -> None:
+    """Make a replica's folder, 0700 and its user's own, and write its files.
+
+    Raises:
+        ServiceError: a path leaves the folder, or something cannot be written.
+    """
+    if not spec.dir:
+        return
+    account = accounts.find(spec.user) if spec.user else None
+    owner = account if account is not None and not account.is_us and os.geteuid() == 0 else None
+    try:
+        os.makedirs(spec.dir, mode=0o700, exist_ok=True)
+        if owner is not None:
+            os.chown(spec.dir, owner.uid, owner.gid)
+            _open_way(spec.dir, spec.user or "")
+        for file in spec.files:
+            _write(spec, file, owner)
+    except OSError as error:
+        raise errors.ServiceError(
+            "start.files",
+            f'its files cannot be written: "{error.filename}": {error.strerror}',
+            do="make room, or correct the path or its permissions",
+        ) from error
+
+
+def _write(
+    spec: specs.ServiceSpec, file: specs.RenderedFile, owner: accounts.Account | None
+) -> None:
+    root = os.path.realpath(spec.dir)
+    path = os.path.realpath(os.path.join(root, file.path))
+    if os.path.commonpath((root, path)) != root or path == root:
+        raise errors.ServiceError(
+            "start.files",
+            f'file "{file.path}" would lie outside its folder',
+            why=f'its folder is "{spec.dir}"',
+            do="give a path that stays below it",
+        )
+    made = []
+    parent = os.path.dirname(path)
+    while parent != root and not os.path.isdir(parent):
+        made.append(parent)
+        parent = os.path.dirname(parent)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    if file.copy is not None:
+        import shutil  # noqa: PLC0415  # loads every compressor; few services copy
+
+        shutil.copyfile(file.copy, path)
+        shutil.copymode(file.copy, path)
+    else:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(fd, "w", encoding="utf-8", newline="") as stream:
+            stream.write(file.text or "")
+    if owner is not None:
+        for each in (*made, path):
+            os.chown(each, owner.uid, owner.gid)
+
+
+def _open_way(path: str, user: str) -> None:
+    """Make sure that another user can come to a folder of ours.
+
+    The run's own folders are opened for passing through (0711); ones further up are the person's.
+    """
+    dirs = os.path.dirname(path)
+    for ours in (dirs, os.path.dirname(dirs)):
+        mode = os.stat(ours).st_mode
+        if not mode & 0o001 and os.stat(ours).st_uid == os.geteuid():
+            os.chmod(ours, mode | 0o011)
+    above = os.path.dirname(os.path.dirname(dirs))
+    while above != "/":
+        if not os.stat(above).st_mode & 0o001:
+            raise errors.ServiceError(
+                "start.folder-closed",
+                f'user "{user}" cannot come to its folder: "{above}" is closed to others',
+                why=f'its folder is "{path}"',
+                do=f"keep state where that user may come: STACKDSL_STATE=/var/lib/stackdsl, "
+                f"or chmod o+x {above}",
+            )
+        above = os.path.dirname(above)
+
+
+def drop(path: str) -> None:
+    """Delete a replica's folder and all that is in it; what is gone already is fine."""
+    if path and os.path.isdir(path):
+        import shutil  # noqa: PLC0415  # as above
+
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,45 @@
+"""Launches: a program to start, with everything that its process is to have."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from stackdsl.model import services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One program. ``name`` is the replica's. ``stdout`` and ``stderr`` are open descriptors, None
+    for /dev/null. ``tty`` is the path of a terminal that is to control it. ``is_bounded``: a
+    cgroup bounds its memory already."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str = ""
+    user: str | None = None
+    umask: int | None = None
+    limits: services.Limits = services.Limits()
+    tty: str | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+    is_bounded: bool = False
+
+
+def with_argv(launch: Launch, argv: tuple[str, ...]) -> Launch:
+    """Return another command with the same surroundings: no terminal, and no limits of its own."""
+    return replace(launch, argv=argv, tty=None, limits=services.Limits(), is_bounded=False)
+
+
+def with_env(launch: Launch, env: Mapping[str, str]) -> Launch:
+    """Return the launch with variables added."""
+    return replace(launch, env={**launch.env, **env})
+
+
+def with_output(launch: Launch, out_fd: int, err_fd: int) -> Launch:
+    """Return the launch writing to these descriptors."""
+    return replace(launch, stdout=out_fd, stderr=err_fd)
+
+
+def bounded(launch: Launch) -> Launch:
+    """Return the launch as one whose memory a cgroup bounds."""
+    return replace(launch, is_bounded=True)

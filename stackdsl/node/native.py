@@ -1,0 +1,303 @@
+"""A node that works on this machine: the calls of `ports.Node`, answered."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from stackdsl.model import errors, plans, reports, specs, states
+from stackdsl.model.facts import HostFacts
+from stackdsl.model.requests import Executed, Inspection, RunIdentity, Wanted
+from stackdsl.node import (
+    attempting,
+    beginning,
+    executing,
+    files,
+    forwarding,
+    launches,
+    listening,
+    observing,
+    probing,
+    proctable,
+    supervising,
+    surroundings,
+    watching,
+)
+
+_STARTS_A_TURN = 16
+_INSPECTED_LINES = 20
+
+
+class NativeNode:
+    """One run's node. ``group`` holds the lives of its replicas; ``report`` takes what happens."""
+
+    def __init__(self, group: asyncio.TaskGroup, report: Callable[[reports.Report], None]) -> None:
+        self._group = group
+        self._report = report
+        self._around: surroundings.Surroundings | None = None
+        self._replicas: dict[str, supervising.Replica] = {}
+        self._forwards = forwarding.Forwards()
+        self._watcher: watching.Watcher | None = None
+
+    @property
+    def identity(self) -> RunIdentity | None:
+        """The run that was begun."""
+        return None if self._around is None else self._around.identity
+
+    def _run(self) -> surroundings.Surroundings:
+        if self._around is None:
+            raise errors.UsageError(
+                "usage.not-begun",
+                "cannot work for a run: none was begun",
+                do="this is a bug of stackdsl: please report it",
+            )
+        return self._around
+
+    async def observe(self, wanted: Wanted) -> HostFacts:
+        """See `ports.Node.observe`."""
+        return observing.observe(wanted)
+
+    async def begin(self, identity: RunIdentity) -> Sequence[plans.Observed]:
+        """See `ports.Node.begin`."""
+        if self._around is None:
+            self._around = await beginning.take_up(identity, self._report)
+            self._watcher = watching.Watcher(self._on_change)
+            await self._adopt(self._around)
+        elif self._around.identity.run_id != identity.run_id:
+            raise errors.UsageError(
+                "usage.begun",
+                f'cannot begin run "{identity.run}": this node works for another',
+                do="start a node for each run",
+            )
+        return tuple(
+            plans.Observed(name=name, kind=one.spec.kind, state=one.state, digest=one.spec.digest)
+            for name, one in sorted(self._replicas.items())
+        )
+
+    async def _adopt(self, around: surroundings.Surroundings) -> None:
+        for row in around.journal.rows():
+            if row.state == "waiting":
+                continue
+            replica = supervising.Replica(row.spec, around)
+            self._replicas[row.spec.name] = replica
+            if row.state in states.ENDED:
+                replica.recall(row)
+                continue
+            if beginning.take_process(row, replica, around):
+                around.families.has_strangers = True
+            elif not row.is_whole or not replica.resume(row):
+                replica.lose(row)
+                continue
+            self._watch(replica)
+            self._group.create_task(replica.live(), name=f"live {row.spec.name}")
+        await self._end_strays(around)
+
+    async def _end_strays(self, around: surroundings.Surroundings) -> None:
+        """End what was started without its pid having come to the journal."""
+        kept = {
+            name for name, one in self._replicas.items() if one.is_alive or one.state == "completed"
+        }
+        await beginning.end_strays(around, kept)
+
+    async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.start`."""
+        around = self._run()
+        fresh = [spec for spec in wanted if not self._keep(spec)]
+        around.journal.intend(fresh)
+        for number, spec in enumerate(fresh):
+            replica = self._replicas.get(spec.name)
+            if replica is None:
+                replica = self._replicas[spec.name] = supervising.Replica(spec, around)
+            else:
+                replica.take_spec(spec)
+                replica.revive()
+            self._begin_life(replica)
+            if number % _STARTS_A_TURN == _STARTS_A_TURN - 1:
+                await asyncio.sleep(0)
+
+    def _keep(self, spec: specs.ServiceSpec) -> bool:
+        """Leave a living replica alone if it is what is wanted.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        replica = self._replicas.get(spec.name)
+        if replica is None or not replica.is_alive:
+            return False
+        if replica.spec != spec and not (spec.digest and replica.spec.digest == spec.digest):
+            raise errors.UsageError(
+                "usage.alive",
+                f'cannot start "{spec.name}": another version of it runs',
+                do=f"stop it first: stackdsl stop {spec.name}",
+            )
+        replica.take_spec(spec)
+        self._watch(replica)
+        return True
+
+    def _begin_life(self, replica: supervising.Replica) -> None:
+        self._watch(replica)
+        self._group.create_task(replica.live(), name=f"live {replica.spec.name}")
+
+    def _watch(self, replica: supervising.Replica) -> None:
+        if self._watcher is not None and replica.spec.watch:
+            self._watcher.set(replica.spec.name, replica.spec.watch)
+            replica.on_start = self._watcher.mark_starting
+            replica.on_settled = self._watcher.mark_started
+
+    def _on_change(self, change: watching.Change) -> None:
+        replica = self._replicas.get(change.name)
+        if change.gave_up:
+            self._run().trouble("watch-ended", change.gave_up)
+        if replica is None:
+            return
+        more = f" and {len(change.paths) - 1} more" if len(change.paths) > 1 else ""
+        reason = f"watched file {change.paths[0]} changed{more}"
+        self._restart(replica, reason)
+
+    def _restart(self, replica: supervising.Replica, reason: str) -> None:
+        if replica.is_alive:
+            replica.wish(attempting.Wish(kind="restart", reason=reason))
+        else:
+            replica.revive()
+            self._begin_life(replica)
+
+    async def stop(self, names: Sequence[str], at_once: bool = False) -> None:  # noqa: FBT001, FBT002  # the Protocol's keyword comes as a position over the wire
+        """See `ports.Node.stop`."""
+        wish = attempting.Wish(kind="stop", at_once=at_once)
+        await self._stop([self._replicas[n] for n in names if n in self._replicas], wish)
+
+    async def _stop(self, replicas: Sequence[supervising.Replica], wish: attempting.Wish) -> None:
+        ended = [one for one in replicas if not one.is_alive]
+        for one in replicas:
+            if self._watcher is not None and one.spec.watch:
+                self._watcher.set(one.spec.name, ())
+            one.wish(wish)
+        for one in replicas:
+            await one.wait_ended()
+        for one in ended:
+            await one.clear_rest(at_once=wish.at_once)
+
+    async def restart(self, names: Sequence[str]) -> None:
+        """See `ports.Node.restart`."""
+        self._run()
+        replicas = [self._find(name) for name in names]
+        for one in replicas:
+            self._restart(one, "asked for")
+        for one in replicas:
+            await one.wait_anew()
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """See `ports.Node.forget`."""
+        around = self._run()
+        known = [name for name in names if name in self._replicas]
+        for name in known:
+            if self._replicas[name].is_alive:
+                raise errors.UsageError(
+                    "usage.alive",
+                    f'cannot forget "{name}": it runs',
+                    do=f"stop it first: stackdsl stop {name}",
+                )
+        around.journal.forget(known)
+        for name in known:
+            files.drop(self._replicas.pop(name).spec.dir)
+
+    async def set_forwards(self, wanted: Sequence[specs.Forward]) -> None:
+        """See `ports.Node.set_forwards`."""
+        self._run()
+        await self._forwards.set(wanted)
+
+    async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
+        """See `ports.Node.probe`."""
+        around = self._run()
+        launch = launches.Launch(name="", argv=(), env=around.environment, cwd="/")
+        subject = probing.Subject(name="", launch=launch, since=asyncio.get_running_loop().time())
+        trials = [
+            probing.Trial(prober=around.prober, check=check, subject=subject) for check in checks
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), asyncio.TaskGroup() as group:
+                for trial in trials:
+                    group.create_task(trial.wait(), name=f"probe {trial.check.label}")
+        return tuple(trial.last and trial.describe() for trial in trials)
+
+    async def execute(
+        self, name: str, argv: Sequence[str], timeout_s: float | None = None
+    ) -> Executed:
+        """See `ports.Node.execute`."""
+        around = self._run()
+        spec = self._find(name).spec
+        launch = launches.with_argv(around.launch_of(spec), tuple(argv))
+        try:
+            outcome = await executing.run(around.spawner, launch, timeout_s)
+        except errors.ServiceError as error:
+            command = argv[0] if argv else ""
+            raise errors.ServiceError(
+                error.code,
+                f'cannot execute "{command}" for "{name}": {error.what}',
+                why=error.why,
+                do=error.do,
+            ) from error
+        if outcome.exit_code is None:
+            raise errors.ServiceError(
+                "run.exec-timeout",
+                f'cannot execute "{argv[0]}" for "{name}": it took over {timeout_s:g} s',
+                do="give it more time (timeout), or find out what it waits for",
+                lines=outcome.stderr.decode(errors="replace").splitlines()[-20:],
+            )
+        return Executed(
+            exit_code=outcome.exit_code,
+            stdout=outcome.stdout.decode(errors="replace"),
+            stderr=outcome.stderr.decode(errors="replace"),
+            is_cut=outcome.is_cut,
+        )
+
+    async def inspect(self, name: str) -> Inspection:
+        """See `ports.Node.inspect`."""
+        around = self._run()
+        replica = self._find(name)
+        mains = [] if replica.pid is None else [replica.pid]
+        pids = [*mains, *proctable.descendants(mains), *around.families.rest(name)]
+        alive = [pid for pid in dict.fromkeys(pids) if proctable.start_ticks(pid)]
+        return Inspection(
+            pids=tuple((pid, " ".join(proctable.read_command(pid))) for pid in alive),
+            listeners=listening.listeners_of(around.prober.looker, alive),
+            lines=around.keeper.tail(name, _INSPECTED_LINES),
+        )
+
+    def _find(self, name: str) -> supervising.Replica:
+        replica = self._replicas.get(name)
+        if replica is None:
+            raise supervising.unknown(name, sorted(self._replicas))
+        return replica
+
+    async def leave(self, mode: Literal["reap", "adopt"]) -> None:
+        """See `ports.Node.leave`. What serves us ends the process afterwards."""
+        if mode == "reap":
+            await self.reap()
+        self.let_go()
+
+    async def reap(self, limit_s: float | None = None, *, is_bare: bool = False) -> None:
+        """Stop everything in no order and give back all that the run has on this machine, its logs
+        excepted. ``limit_s`` caps each stop timeout."""
+        if self._around is None:
+            return
+        wish = attempting.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
+        await self._stop(tuple(self._replicas.values()), wish)
+        await self._forwards.close()
+        await beginning.give_back(self._around)
+        for replica in self._replicas.values():
+            files.drop(replica.spec.dir)
+
+    def reap_orphans(self) -> None:
+        """Reap what services left to us and has ended since."""
+        if self._around is not None:
+            self._around.spawner.orphans()
+
+    def let_go(self) -> None:
+        """Hold nothing any longer; what lives lives on."""
+        if self._around is None:
+            return
+        if self._watcher is not None:
+            self._watcher.close()
+        beginning.let_go(self._around)
+        self._around = None

@@ -1,0 +1,117 @@
+"""The node's process: serves its controller over one socket, and acts when that is gone.
+
+Laws: nothing heavy is imported before the socket is served; the end of the socket is the end of
+the controller.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Literal
+
+from stackdsl.model import reports
+from stackdsl.node import native
+from stackdsl.wire import calls
+
+_CRASH_LIMIT_S = 3.0
+_ORPHANS_PAUSE_S = 0.02
+_CALLS = (
+    "observe", "begin", "start", "stop", "restart", "forget", "set_forwards", "probe", "execute",
+    "inspect",
+)  # fmt: skip
+
+
+class Server:
+    """Serves one controller, to the end of either."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._node = native.NativeNode(group, self._push)
+        self._peer = calls.Peer(
+            {name: getattr(self._node, name) for name in _CALLS} | {"leave": self._leave},
+            on_lost=lambda _: self._abandoned.set(),
+            name="the controller",
+        )
+        self._abandoned = asyncio.Event()
+        self._is_replaced = False
+        self._has_left = False
+
+    async def serve(self, stream: socket.socket) -> None:
+        """Answer until the controller is gone or has sent us away; then do what was agreed."""
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self._loop.add_signal_handler(signal.SIGTERM, self._abandoned.set)
+        self._loop.add_signal_handler(signal.SIGUSR1, self._be_replaced)
+        self._loop.add_signal_handler(signal.SIGCHLD, self._note_child)
+        await self._loop.create_connection(lambda: self._peer, sock=stream)
+        await self._abandoned.wait()
+        if not self._has_left:
+            await self._act_alone()
+        self._peer.close()
+
+    def _push(self, report: reports.Report) -> None:
+        if not self._peer.is_lost:
+            self._peer.push(report)
+
+    async def _leave(self, mode: Literal["reap", "adopt"]) -> None:
+        await self._node.leave(mode)
+        self._has_left = True
+        # The answer is written when we return; then the stream may end.
+        self._loop.call_later(0.0, self._abandoned.set)
+
+    async def _act_alone(self) -> None:
+        """Do what the run's ``crash`` says."""
+        identity = self._node.identity
+        if identity is None:
+            return
+        is_kept = identity.crash == "adopt"
+        if identity.crash == "grace":
+            self._abandoned.clear()
+            try:
+                async with asyncio.timeout(identity.grace_s):
+                    await self._abandoned.wait()
+            except TimeoutError:
+                pass
+            is_kept = self._is_replaced
+        if not is_kept:
+            await self._node.reap(_CRASH_LIMIT_S, is_bare=True)
+        self._node.let_go()
+
+    def _be_replaced(self) -> None:
+        """Another node of the same run asks for its place: let go, and leave all as it is."""
+        self._is_replaced = True
+        self._abandoned.set()
+
+    def _note_child(self) -> None:
+        """Reap orphans a little later, many at once. Our own children tell by their pidfds."""
+        if not self._is_reaping:
+            self._is_reaping = True
+            self._loop.call_later(_ORPHANS_PAUSE_S, self._reap)
+
+    _is_reaping = False
+
+    def _reap(self) -> None:
+        self._is_reaping = False
+        self._node.reap_orphans()
+
+
+async def _serve(stream: socket.socket) -> None:
+    async with asyncio.TaskGroup() as group:
+        await Server(group).serve(stream)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the socket that was inherited as ``--fd N``."""
+    number = int(arguments[arguments.index("--fd") + 1])
+    for entry in os.listdir("/proc/self/fd"):
+        if int(entry) > 2:
+            # What we inherited is not for services; Python's own are closed on exec anyway.
+            try:
+                os.set_inheritable(int(entry), False)
+            except OSError:
+                continue
+    os.chdir("/")
+    stream = socket.socket(fileno=number)
+    stream.setblocking(False)
+    asyncio.run(_serve(stream))
