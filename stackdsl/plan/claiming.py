@@ -4,11 +4,12 @@ Laws (Linux, ip(7)): a socket on 0.0.0.0 holds its port on every address, so it 
 any specific address, and the other way round.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stackdsl.model import errors, facts, services
+from stackdsl.model import errors, facts, plans, services, states
 from stackdsl.plan import addressing
 
 FIRST_SPARE = 20000
@@ -136,6 +137,42 @@ class Occupancy:
             f" {FIRST_SPARE}-{LAST_SPARE} are all taken on {request.host}",
             do="spread the stack over more machines",
         )
+
+
+def drop_own(
+    seen: facts.Facts, previous: plans.Plan | None, observed: Sequence[plans.Observed]
+) -> facts.Facts:
+    """Return the facts without the listeners that are those of the run itself.
+
+    What the previous plan has bound counts as ours where the replica lives, its forwards while
+    anything does.
+    """
+    living = {one.name for one in observed if one.state in states.ALIVE}
+    if previous is None or not living:
+        return seen
+    own = {
+        (replica.host, port.protocol, port.bound_host, port.bound_port)
+        for replica in previous.services
+        if replica.name in living
+        for port in replica.ports
+    }
+    own |= {
+        (host, one.protocol, one.listen_host, one.listen_port)
+        for host, forwards in previous.forwards
+        for one in forwards
+    }
+    hosts = tuple(
+        dataclasses.replace(
+            host,
+            listeners=tuple(
+                one
+                for one in host.listeners
+                if (host.name, one.protocol, one.address, one.port) not in own
+            ),
+        )
+        for host in seen.hosts
+    )
+    return dataclasses.replace(seen, hosts=hosts)
 
 
 def find_conflicts(

@@ -44,7 +44,8 @@ def make_plan(
     Raises:
         StackError: everything that is wrong, as one.
     """
-    world, wrong = placing.survey(stack, facts)
+    seen = claiming.drop_own(facts, previous, observed)
+    world, wrong = placing.survey(stack, seen)
     errors.raise_all(wrong)
     routes, wrong = _find_routes(world)
     addresses = _assign_addresses(world, run, previous)
