@@ -60,7 +60,7 @@ class LinkStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """A run now."""
+    """A run now. ``seq`` is the number of the last event that is in it."""
 
     run: str
     stack: str
@@ -69,3 +69,4 @@ class RunStatus:
     services: tuple[ServiceStatus, ...] = ()
     hosts: tuple[HostStatus, ...] = ()
     links: tuple[LinkStatus, ...] = ()
+    seq: int = 0

@@ -22,6 +22,7 @@ def make_status(
         services=tuple(replace(one, reason=mask(one.reason)) for one in services),
         hosts=tuple(states.HostStatus(name=h.name, state="connected") for h in plan.hosts),
         links=_link_statuses(plan, mine),
+        seq=of.events.last_seq,
     )
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from stackdsl.model import errors, stacks
@@ -19,9 +19,10 @@ FD_VARIABLE = "STACKDSL_CONTROLLER_FD"
 
 @asynccontextmanager
 async def spawn_controller(
-    file: str, options: controlling.Options
+    file: str, options: controlling.Options, *, only: Sequence[str] = ()
 ) -> AsyncIterator[clients.Client]:
-    """Start a controller process for ``file`` and yield a client of it.
+    """Start a controller process for ``file`` and yield a client of it; ``only``: for these
+    services and what they need.
 
     The process goes on after this one ends. Its own messages go to ``controller.log`` in the
     run's folder.
@@ -30,6 +31,7 @@ async def spawn_controller(
     argv = [sys.executable, "-m", "stackdsl", "_controller", file]
     if options.copy is not None:
         argv += ["--copy", options.copy]
+    argv += only
     env = {**os.environ, FD_VARIABLE: str(theirs.fileno())}
     os.set_inheritable(theirs.fileno(), True)
     null = os.open(os.devnull, os.O_RDWR)
