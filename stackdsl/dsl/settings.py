@@ -39,7 +39,7 @@ def record(
     """
     own = {key: given.get(key) for key in ("network", "on_crash", "log_limit")}
     rest = {key: value for key, value in given.items() if key not in own}
-    made = StackSettings("Stack", {"name": name, **own}, rest, depth=depth + 1)
+    made = StackSettings("Stack", {"name": name, **own}, rest, depth=depth + 2)
     above = written.frame(depth + 1)
     ledgers.of(above.f_globals if namespace is None else namespace).settings.append(made)
     return made

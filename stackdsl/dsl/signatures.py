@@ -47,7 +47,8 @@ def read(declaration: written.Declaration) -> Signature:
     mine = [n for n in (*positional, *named) if n == "me" or _is_me(annotations.get(n))]
     problem = _problem(declaration.kind, code.co_flags)
     if problem is None and len(mine) > 1:
-        problem = (f'"{mine[0]}" and "{mine[1]}" both are the service itself', "keep one of them")
+        fact = f'"{mine[0]}" and "{mine[1]}" both are the service itself'
+        return Signature(problem=(fact, "keep one of them"))
     return Signature(positional, named, mine[0] if mine else None, problem)
 
 

@@ -75,7 +75,13 @@ def test_one_file_loaded_twice_gives_two_stacks(write: Write) -> None:
 
 
 def test_helpers_of_two_folders_with_one_name_stay_apart(write: Write) -> None:
-    text = "import words\n@service\ndef a():\n    import words.late as late\n    return [words.W, late.W]"
+    text = """
+        import words
+        @service
+        def a():
+            import words.late
+            return [words.W, words.late.W]
+    """
     for folder in ("one", "two"):
         write(f"W = '{folder}'", f"{folder}/words/__init__.py")
         write(f"W = 'late-{folder}'", f"{folder}/words/late.py")
@@ -226,13 +232,9 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(fail: Fail) -> Non
 
 
 def test_loading_200_services_takes_no_longer_than_a_blink(write: Write) -> None:
-    file = write(
-        "\n".join(
-            f"@service(port={2000 + i}, env={{'A': 'b'}})\ndef s{i}({'s%d, ' % (i - 1) if i else ''}me):"
-            f"\n    return ['x', me.bind]"
-            for i in range(200)
-        )
-    )
+    words = "@service(port={0}, env={{'A': 'b'}})\ndef s{0}(s{1}, me): return ['x', me.bind]\n"
+    first = "@service(port=2000)\ndef s2000(): return ['x']\n"
+    file = write(first + "".join(words.format(2000 + i, 1999 + i) for i in range(1, 200)))
     loading.load(file)
     spent = []
     for _ in range(5):

@@ -1,0 +1,123 @@
+"""Checking: faults between the services of a stack."""
+
+import pytest
+
+from tests.unit.dsl.conftest import Fail, Load
+
+CLEAN = {
+    "a cycle through planned": """
+        @service(port=1, needs=[planned("b")])
+        def a(b): return []
+        @service(port=2)
+        def b(a): return []
+    """,
+    "a variable that the author settles": """
+        @service(port=1)
+        def admin(): return []
+        @service(port=2, ports={"admin": 3}, env={"ADMIN_PORT": 1})
+        def a(admin): return []
+    """,
+    "one listens beside a canonical port": """
+        @service(port=Port(80, listens="127.0.0.1:8080"))
+        def a(): return []
+        @service(port=8080)
+        def b(): return []
+    """,
+    "an isolated one": """
+        @service(port=Port(80, listens="0.0.0.0:8080"))
+        def a(): return []
+        @service(port=Port(80, listens="0.0.0.0:8080"), isolated=True)
+        def b(): return []
+    """,
+    "tcp and udp": """
+        @service(port=Port(53, listens="0.0.0.0:53"))
+        def a(): return []
+        @service(port=Port(53, protocol="udp", listens="0.0.0.0:53"))
+        def b(): return []
+    """,
+}
+
+WRONG = {
+    "a cycle of three": (
+        """
+        @service(port=1)
+        def a(b): return []
+        @service(port=2)
+        def b(c): return []
+        @service(port=3)
+        def c(a): return []
+        """,
+        ["a -> b -> c -> a", 'planned("b")', "shop.py:3", "shop.py:5", "shop.py:7"],
+    ),
+    "a service that needs itself": (
+        "@service(needs=['a'])\ndef a(): return []",
+        ["a -> a"],
+    ),
+    "two of one name": (
+        "@service\ndef a(): return []\n@task\ndef a(): return []",
+        ['cannot name task "a"', "shop.py:2", "shop.py:4"],
+    ),
+    "names that differ in a dash": (
+        "@service(name='a-b')\ndef a(): return []\n@service\ndef a_b(): return []",
+        ['service "a-b"', "- and _"],
+    ),
+    "a replica's name": (
+        "@service(replicas=2)\ndef a(): return []\n@service(name='a-1')\ndef b(): return []",
+        ['cannot name replica "a-1"'],
+    ),
+    "two sources of one variable": (
+        """
+        @service(port=1)
+        def a_b(): return []
+        @service(port=2, ports={"b": 3})
+        def a(): return []
+        @service
+        def c(a, a_b): return []
+        """,
+        ["$A_B_HOST", "two sources", "env="],
+    ),
+    "a dependency's variable and one's own": (
+        """
+        @service(port=1)
+        def admin(): return []
+        @service(port=2, ports={"admin": 3})
+        def a(admin): return []
+        """,
+        ["$ADMIN_PORT", '"a" itself'],
+    ),
+    "two that insist on one socket": (
+        """
+        @service(port=Port(80, listens="0.0.0.0:8080"))
+        def a(): return []
+        @service(port=Port(81, listens="0.0.0.0:8080"))
+        def b(): return []
+        """,
+        ['cannot give "b" port 8080', "isolated=True"],
+    ),
+    "one that insists on the whole machine, and a canonical port": (
+        """
+        @service(port=8080)
+        def b(): return []
+        @service(port=Port(80, listens="0.0.0.0:8080"))
+        def a(): return []
+        """,
+        ['cannot give "a" port 8080', "isolated=True", 'service "b"'],
+    ),
+    "two stacks in one file": (
+        "Stack('x')\nStack('y')\n@service\ndef a(): return []",
+        ["second Stack"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLEAN)
+def test_a_stack_that_is_right_is_left_alone(load: Load, case: str) -> None:
+    assert load(CLEAN[case]).services
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_stack_that_is_wrong_is_told_once(fail: Fail, case: str) -> None:
+    text, told = WRONG[case]
+    [error] = fail(text)
+    assert [word for word in told if word not in error.text()] == []
+    assert error.do
