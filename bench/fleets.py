@@ -1,7 +1,7 @@
 """Many small programs, each of which says its own word: by whom they are started and stopped.
 
-A program's word is a file that begins with its pid; its time is the file's. What counts is the time from
-the command to the newest word, interpreter and imports included.
+A program's word is a file that begins with its pid; its time is the file's. What counts is the time
+from the command to the newest word, interpreter and imports included.
 """
 
 import contextlib

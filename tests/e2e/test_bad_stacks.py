@@ -1,4 +1,4 @@
-"""Stacks that are wrong: refused with exit 2, before anything starts, with file, line and advice."""
+"""Stacks that are wrong: refused with exit 2 before anything starts, with place and advice."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -92,7 +92,7 @@ def test_services_of_a_killed_controller_are_adopted_by_the_next_start(
     file = write_stack(STUBBORN)
     cli("start", file)
     before = {name: row["pid"] for name, row in cli.services("shop").items()}
-    servers = {pid for pid in before.values()}
+    servers = set(before.values())
     for pid in set(leaks.find_processes(str(state_home))) - descendants(servers):
         os.kill(pid, signal.SIGKILL)
     cli("start", file)

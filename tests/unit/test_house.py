@@ -18,6 +18,7 @@ HEAVY = (
     "sqlite3", "pytest",
 )  # fmt: skip
 LINES_MAX = 500
+COMMAND = Path(sys.executable).with_name("stackdsl")
 
 
 def handled_by(source: str) -> set[str]:
