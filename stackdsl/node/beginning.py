@@ -41,7 +41,41 @@ async def take_up(
         HostError: the folder or the journal cannot be used.
         UsageError: a newer version wrote the journal.
     """
-    folder = identity.folder
+    kept: list[surroundings.Surroundings] = []
+
+    def trouble(what: str, detail: str) -> None:
+        if kept:
+            kept[0].trouble(what, detail)
+
+    with contextlib.ExitStack() as undo:
+        lock = await _take_folder(identity.folder)
+        undo.callback(os.close, lock)
+        opened = await _open_journal(identity, lambda detail: trouble("journal", detail))
+        undo.pop_all()
+    spawner = processes.Spawner()
+    environment = dict(identity.environment)
+    environment[marks.RUN_ID] = identity.run_id
+    around = surroundings.Surroundings(
+        identity=identity,
+        spawner=spawner,
+        prober=probing.Prober(spawner, report),
+        keeper=logs.LogKeeper(
+            identity.folder, LOG_LIMIT_BYTES, lambda detail: trouble("logs", detail)
+        ),
+        journal=opened,
+        families=ending.Families(spawner, identity.run_id, identity.folder),
+        cgroup=cgroups.enter(identity.run_id),
+        report=report,
+        environment=environment,
+        lock=lock,
+    )
+    kept.append(around)
+    around.keeper.adopt()
+    return around
+
+
+async def _take_folder(folder: str) -> int:
+    """Make the run's folder ours; return its lock."""
     try:
         for each in (folder, f"{folder}/logs", f"{folder}/dirs"):
             os.makedirs(each, mode=0o700, exist_ok=True)
@@ -53,36 +87,7 @@ async def take_up(
             f'cannot use the run\'s folder "{folder}": {error.strerror}',
             do="make it writable, or choose another with STACKDSL_STATE",
         ) from error
-    become_subreaper()
-    kept: list[surroundings.Surroundings] = []
-
-    def trouble(what: str, detail: str) -> None:
-        if kept:
-            kept[0].trouble(what, detail)
-
-    try:
-        opened = await _open_journal(identity, lambda detail: trouble("journal", detail))
-    except BaseException:
-        os.close(lock)
-        raise
-    spawner = processes.Spawner()
-    environment = dict(identity.environment)
-    environment[marks.RUN_ID] = identity.run_id
-    around = surroundings.Surroundings(
-        identity=identity,
-        spawner=spawner,
-        prober=probing.Prober(spawner, report),
-        keeper=logs.LogKeeper(folder, LOG_LIMIT_BYTES, lambda detail: trouble("logs", detail)),
-        journal=opened,
-        families=ending.Families(spawner, identity.run_id, folder),
-        cgroup=cgroups.enter(identity.run_id),
-        report=report,
-        environment=environment,
-        lock=lock,
-    )
-    kept.append(around)
-    around.keeper.adopt()
-    return around
+    return lock
 
 
 async def _lock(folder: str) -> int:
@@ -193,18 +198,21 @@ async def give_back(around: surroundings.Surroundings) -> None:
     """End whatever is left of the run, its cgroup included."""
     run_id, folder = around.identity.run_id, around.folder
     if around.cgroup is not None:
-        around.cgroup.leave()
+        around.cgroup.begin_to_leave()
     loop = asyncio.get_running_loop()
     began = loop.time()
     while left := _find_left(around):
         is_late = loop.time() - began > _SWEEP_GRACE_S
         ending.signal_all(left, signal.SIGKILL if is_late else signal.SIGTERM)
         if is_late and around.cgroup is not None:
+            around.cgroup.settle()
             cgroups.kill_all(run_id)
         if loop.time() - began > _SWEEP_LIMIT_S:
             around.trouble("left-over", f"pids {left} would not end")
             break
         await asyncio.sleep(0.002 if is_late else 0.02)
+    if around.cgroup is not None:
+        around.cgroup.settle()
     if around.families.has_strangers:
         await loop.run_in_executor(None, reaping.reap_marked, run_id, folder, 0.0)
     around.spawner.orphans()

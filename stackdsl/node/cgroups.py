@@ -7,6 +7,7 @@ Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst.
 
 import contextlib
 import os
+import threading
 
 from stackdsl.model import services
 
@@ -99,7 +100,7 @@ def leave(root: str, home: str) -> None:
     """Move ourselves out of a run's cgroup, home or else to the root."""
     for path in (home, root):
         try:
-            _write(f"{path}/cgroup.procs", "0")
+            _write(f"{path}/cgroup.procs", str(os.getpid()))
         except OSError:
             continue
         return
@@ -113,10 +114,25 @@ class RunCgroup:
         self.path = f"{root}/{PREFIX}{run_id}"
         self._root = root
         self._home = home
+        # The kernel takes up to 20 ms to move a process: meanwhile there is other work.
+        self._moving = threading.Thread(target=self._enter, name="enter cgroup", daemon=True)
+        self._moving.start()
 
-    def leave(self) -> None:
-        """Move ourselves out, so that what stays can be killed."""
-        leave(self._root, self._home)
+    def _enter(self) -> None:
+        with contextlib.suppress(OSError):
+            _write(f"{self.path}/cgroup.procs", str(os.getpid()))
+
+    def settle(self) -> None:
+        """Wait until we are inside (or may not be): children are born where we are."""
+        self._moving.join()
+
+    def begin_to_leave(self) -> None:
+        """Begin to move ourselves out, so that what stays can be killed."""
+        self.settle()
+        self._moving = threading.Thread(
+            target=leave, args=(self._root, self._home), name="leave cgroup", daemon=True
+        )
+        self._moving.start()
 
     def pids(self) -> list[int]:
         """Return what runs inside, ourselves left out."""
@@ -125,7 +141,8 @@ class RunCgroup:
 
 
 def enter(run_id: str) -> RunCgroup | None:
-    """Make a run's cgroup, or take it up, and move ourselves in; None where we may not."""
+    """Make a run's cgroup, or take it up, and begin to move ourselves in; None where we may
+    not."""
     root = find_root()
     if root is None:
         return None
@@ -133,16 +150,13 @@ def enter(run_id: str) -> RunCgroup | None:
     if os.path.basename(home).startswith(PREFIX):
         # A run inside a run: when it ends we go to the top, not into what may be gone by then.
         home = root
-    made = RunCgroup(run_id, root, home)
     try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(made.path)
-        _write(f"{made.path}/cgroup.procs", "0")
+        os.mkdir(f"{root}/{PREFIX}{run_id}")
+    except FileExistsError:
+        pass
     except OSError:
-        with contextlib.suppress(OSError):
-            os.rmdir(made.path)
         return None
-    return made
+    return RunCgroup(run_id, root, home)
 
 
 def can_limit(controller: str) -> bool:
@@ -187,7 +201,7 @@ class Bounds:
     def enter(self) -> None:
         """Move ourselves in, so that the child is born inside."""
         for path, _ in self._paths:
-            _write(f"{path}/cgroup.procs", "0")
+            _write(f"{path}/cgroup.procs", str(os.getpid()))
 
     def leave(self, own: RunCgroup | None) -> None:
         """Move ourselves back."""
@@ -196,7 +210,7 @@ class Bounds:
                 own.path if own is not None and own.path.startswith(root + "/stackdsl-") else root
             )
             with contextlib.suppress(OSError):
-                _write(f"{back}/cgroup.procs", "0")
+                _write(f"{back}/cgroup.procs", str(os.getpid()))
 
 
 def _set_limit(path: str, controller: str, amount: float) -> None:

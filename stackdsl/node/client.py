@@ -18,9 +18,10 @@ class RemoteNode:
         self.peer: calls.Peer | None = None
         self._reports: asyncio.Queue[reports.Report | None] = asyncio.Queue()
 
-    def take(self, report: reports.Report) -> None:
-        """Take in a push."""
-        self._reports.put_nowait(report)
+    def take(self, pushed: tuple[reports.Report, ...]) -> None:
+        """Take in a push: some reports, in order."""
+        for report in pushed:
+            self._reports.put_nowait(report)
 
     def lose(self, _peer: calls.Peer) -> None:
         """Take note that the stream has ended."""

@@ -265,7 +265,11 @@ def _corrupt(folder: str, error: Exception) -> errors.HostError:
 def _explain(folder: str, error: Exception) -> errors.StackError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     is_full = getattr(error, "errno", 0) == errno.ENOSPC
-    if is_full or code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(folder)):
+    if (
+        is_full
+        or code == sqlite3.SQLITE_FULL
+        or (code == sqlite3.SQLITE_IOERR and _is_full(folder))
+    ):
         return errors.HostError(
             "state.disk-full",
             f'cannot write the state in "{folder}": the disk is full',

@@ -24,7 +24,7 @@ from stackdsl.node import (
     watching,
 )
 
-_STARTS_A_TURN = 16
+_STARTS_A_TURN = 8
 _INSPECTED_LINES = 20
 
 
@@ -75,7 +75,12 @@ class NativeNode:
         )
 
     async def _adopt(self, around: surroundings.Surroundings) -> None:
-        for row in around.journal.rows():
+        rows = around.journal.rows()
+        if not rows:
+            return
+        if around.cgroup is not None:
+            around.cgroup.settle()
+        for row in rows:
             if row.state == "waiting":
                 continue
             replica = supervising.Replica(row.spec, around)
@@ -104,6 +109,8 @@ class NativeNode:
         around = self._run()
         fresh = [spec for spec in wanted if not self._keep(spec)]
         around.journal.intend(fresh)
+        if around.cgroup is not None:
+            around.cgroup.settle()
         for number, spec in enumerate(fresh):
             replica = self._replicas.get(spec.name)
             if replica is None:

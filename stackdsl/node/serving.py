@@ -11,7 +11,7 @@ import socket
 from typing import Literal
 
 from stackdsl.model import reports
-from stackdsl.node import native
+from stackdsl.node import beginning, native
 from stackdsl.wire import calls
 
 _CRASH_LIMIT_S = 3.0
@@ -34,6 +34,8 @@ class Server:
             name="the controller",
         )
         self._abandoned = asyncio.Event()
+        self._unsent: list[reports.Report] = []
+        self._is_reaping = False
         self._is_replaced = False
         self._has_left = False
 
@@ -45,17 +47,26 @@ class Server:
         self._loop.add_signal_handler(signal.SIGUSR1, self._be_replaced)
         self._loop.add_signal_handler(signal.SIGCHLD, self._note_child)
         await self._loop.create_connection(lambda: self._peer, sock=stream)
+        beginning.become_subreaper()
         await self._abandoned.wait()
         if not self._has_left:
             await self._act_alone()
         self._peer.close()
 
     def _push(self, report: reports.Report) -> None:
-        if not self._peer.is_lost:
-            self._peer.push(report)
+        """Send a report with all others of this turn of the loop: 200 starts are few frames."""
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(report)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if unsent and not self._peer.is_lost:
+            self._peer.push(tuple(unsent))
 
     async def _leave(self, mode: Literal["reap", "adopt"]) -> None:
         await self._node.leave(mode)
+        self._flush()
         self._has_left = True
         # The answer is written when we return; then the stream may end.
         self._loop.call_later(0.0, self._abandoned.set)
@@ -88,8 +99,6 @@ class Server:
         if not self._is_reaping:
             self._is_reaping = True
             self._loop.call_later(_ORPHANS_PAUSE_S, self._reap)
-
-    _is_reaping = False
 
     def _reap(self) -> None:
         self._is_reaping = False
