@@ -5,7 +5,7 @@ Laws: a place once given is kept from plan to plan; .0 and .255 are never given,
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackdsl.model import errors
 
@@ -16,8 +16,7 @@ _LEAST_SIZE = 256
 Block = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
+class Addresses(NamedTuple):
     """The block (first, last) and each name's offset in it."""
 
     block: Block

@@ -6,8 +6,7 @@ any specific address, and the other way round.
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stackdsl.model import errors, facts, plans, services, states
 from stackdsl.plan import addressing
@@ -21,8 +20,7 @@ Protocol = Literal["tcp", "udp"]
 _Slot = tuple[str, Protocol, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A listening socket that the plan needs on ``host``; ``subject`` is a replica or a service
     and ``deed`` what is to happen there."""
 
@@ -35,8 +33,7 @@ class Claim:
     deed: str
 
 
-@dataclass(frozen=True, slots=True)
-class PortRequest:
+class PortRequest(NamedTuple):
     """A wish for a port number on an address; ``key`` is how it is kept from plan to plan."""
 
     key: str
@@ -46,8 +43,7 @@ class PortRequest:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Allotment:
+class Allotment(NamedTuple):
     """The number given, and why it is not the wished one ("" if it is)."""
 
     number: int

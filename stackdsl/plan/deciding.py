@@ -6,8 +6,7 @@ Laws: what runs as wanted is left alone; every other deed has a cause that says 
 import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stackdsl.model import plans, specs, states
 
@@ -21,8 +20,7 @@ _COMPARED = tuple(
 _SHOWN_LENGTH = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """What is to be done about one replica; ``state`` is what it was seen in ("": not there)."""
 
     deed: Deed

@@ -5,14 +5,13 @@ addresses of one subnet proves nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackdsl.model import errors, facts, plans, services
 from stackdsl.plan import placing
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """How one stand reaches one callee. ``shared`` is the address of the callee's machine for
     kinds that share it among services, else ""."""
 

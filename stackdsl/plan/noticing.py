@@ -1,18 +1,60 @@
-"""Warnings about finished plans: what is not wrong but may not be as its author thinks."""
+"""Warnings about plans: what is not wrong but may not be as its author thinks."""
 
 from collections.abc import Sequence
 
-from stackdsl.model import plans, stacks
+from stackdsl.model import plans, services
+from stackdsl.plan import binding, claiming, placing
 
 
 def find_notices(
-    stack: stacks.StackModel, replicas: Sequence[plans.PlannedService]
+    world: placing.Survey, layout: binding.Layout, replicas: Sequence[plans.PlannedService]
+) -> tuple[plans.Notice, ...]:
+    """Return the warnings of a plan: about ports in order of services, then about commands."""
+    notices: list[plans.Notice] = []
+    for service in world.by_name.values():
+        for port in service.ports:
+            key = binding.own_key(service.name, port.name)
+            given = layout.own_numbers.get(key)
+            if given is not None and given.number != port.number:
+                notices.append(_notice_changed(service, port, given))
+            if port.publish is not None and claiming.is_wildcard(port.publish[0]):
+                host = world.stands[service.name].host
+                notices.append(_notice_wide(service, port.publish, host))
+    return (*notices, *_find_shown_secrets(world.stack.secrets, replicas))
+
+
+def _notice_changed(
+    service: services.Service, port: services.Port, given: claiming.Allotment
+) -> plans.Notice:
+    return plans.Notice(
+        code="plan.port-changed",
+        what=f'"{service.name}" gets port {given.number} in place of {port.number}',
+        where=str(service.where),
+        why=given.reason,
+        do="nothing, if its program reads me.port or $PORT; or allow the port:"
+        f" sysctl net.ipv4.ip_unprivileged_port_start={port.number}",
+    )
+
+
+def _notice_wide(service: services.Service, publish: tuple[str, int], host: str) -> plans.Notice:
+    return plans.Notice(
+        code="plan.published-widely",
+        what=f'"{service.name}" is published at {publish[0]}:{publish[1]}:'
+        f" whoever reaches {host} reaches it",
+        where=str(service.where),
+        why="publish names every address of the machine",
+        do=f"write publish={publish[1]} to publish it on 127.0.0.1 only",
+    )
+
+
+def _find_shown_secrets(
+    secrets: Sequence[str], replicas: Sequence[plans.PlannedService]
 ) -> list[plans.Notice]:
     """Return a warning for each service whose command line shows a secret to the whole machine."""
     notices: dict[str, plans.Notice] = {}
-    for replica in replicas if stack.secrets else ():
+    for replica in replicas if secrets else ():
         argv = replica.command or ()
-        if any(secret and secret in word for secret in stack.secrets for word in argv):
+        if any(secret and secret in word for secret in secrets for word in argv):
             notices.setdefault(
                 replica.service,
                 plans.Notice(

@@ -1,8 +1,7 @@
 """Where each service stands, and who calls whom: what every later part of the planner looks up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stackdsl.model import errors, facts, orders, places, services, stacks
 
@@ -11,16 +10,14 @@ LOCAL = "local"
 Vantage = Literal["native", "container", "isolated", "outside"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stand:
+class Stand(NamedTuple):
     """A machine and how one stands on it; two callers that stand alike are told alike."""
 
     host: str
     vantage: Vantage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class Survey(NamedTuple):
     """The stack, indexed. ``by_name`` and everything made from it are sorted by name.
 
     ``needs`` holds each service's needs with the callee's true name, each (name, condition) once;

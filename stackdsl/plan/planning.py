@@ -6,11 +6,12 @@ reads a clock, throws dice or touches the machine.
 
 from collections.abc import Mapping, Sequence
 
-from stackdsl.model import errors, facts, plans, refs, specs, stacks
+from stackdsl.model import errors, facts, plans, refs, stacks
 from stackdsl.plan import (
     addressing,
     binding,
     claiming,
+    forwarding,
     linking,
     noticing,
     placing,
@@ -50,15 +51,17 @@ def make_plan(
     routes, wrong = _find_routes(world)
     addresses = _assign_addresses(world, run, previous)
     layout = binding.lay_out(world, addresses, routes, previous)
-    wrong.extend(binding.find_unbindable(world))
-    wrong.extend(claiming.find_conflicts(layout.claims, world.hosts))
+    forwarder = forwarding.Forwarder(world, layout)
+    forwarder.forward_all()
+    wrong.extend(forwarding.find_unbindable(world))
+    wrong.extend(claiming.find_conflicts(forwarder.claims, world.hosts))
     errors.raise_all(_in_order(wrong, world))
     request = writing.Request(run=run, folder=folder, outputs=outputs, call_bodies=call_bodies)
     writer = writing.Writer(world, routes, addresses, layout, request)
     wrong = writer.write()
     errors.raise_all(_in_order(wrong, world))
     replicas = tuple(sorted(writer.replicas, key=lambda r: (r.stage, r.service, r.index)))
-    forwards = _collect_forwards(layout)
+    forwards = forwarder.collect()
     return plans.Plan(
         stack=stack.name,
         run=run,
@@ -66,11 +69,11 @@ def make_plan(
         services=replicas,
         links=tuple(writer.links),
         steps=reconciling.make_steps(replicas, dict(forwards), previous, observed, stack.secrets),
-        warnings=(*layout.notices, *noticing.find_notices(stack, replicas)),
+        warnings=noticing.find_notices(world, layout, replicas),
         forwards=forwards,
         block=addresses.block,
         slots=tuple(sorted(addresses.slots.items())),
-        ports_kept=tuple(sorted(layout.ports_kept.items())),
+        ports_kept=tuple(sorted(layout.list_kept().items())),
     )
 
 
@@ -171,13 +174,6 @@ def _list_hosts(world: placing.Survey, routes: binding.Routes) -> tuple[plans.Pl
             name=name, kind="local" if name == placing.LOCAL else "ssh", lan=lan.get(name)
         )
         for name in world.hosts
-    )
-
-
-def _collect_forwards(layout: binding.Layout) -> tuple[tuple[str, tuple[specs.Forward, ...]], ...]:
-    return tuple(
-        (host, tuple(sorted(forwards, key=lambda forward: forward.id)))
-        for host, forwards in sorted(layout.forwards.items())
     )
 
 

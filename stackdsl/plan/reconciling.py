@@ -5,7 +5,6 @@ anew only when its old owner is gone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from stackdsl.model import plans, specs, states
 from stackdsl.plan import claiming, deciding, stepping
@@ -84,11 +83,11 @@ def order_stops(
     )
 
 
-@dataclass(slots=True)
 class _Leaving:
     """The sockets of replicas that are to end: who has to be gone before one is bound anew."""
 
-    sockets: dict[_Bound, dict[str, set[str]]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.sockets: dict[_Bound, dict[str, set[str]]] = {}
 
     def find(self, host: str, protocol: str, address: str, port: int) -> set[str]:
         """Return the stop steps that free a socket."""

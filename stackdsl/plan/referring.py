@@ -4,7 +4,7 @@ Laws: values are made from rows alone, so that a finished plan's links give the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackdsl.model import plans, refs, services
 from stackdsl.plan import addressing, binding, claiming, linking, placing
@@ -13,8 +13,7 @@ _BRIDGE_BASE = 0xAC1E0000  # 172.30.0.0: stands in until containers are carried 
 _MESH_BASE = 0x64400000  # 100.64.0.0: stands in until the mesh is carried out
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One port of a callee (``target``: a service, or a replica addressed singly) as told."""
 
     target: str

@@ -8,6 +8,7 @@ import hashlib
 import operator
 import posixpath
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from stackdsl.model import errors, places, plans, refs, services, specs, stacks
 from stackdsl.plan import placing, probing
@@ -20,8 +21,7 @@ _read_digested = operator.attrgetter(
 )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Worked:
+class _Worked(NamedTuple):
     """What is worked out from what the body returned."""
 
     argv: tuple[str, ...]

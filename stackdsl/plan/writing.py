@@ -1,7 +1,7 @@
 """Replicas and links of a plan, written down from the layout: environment, probes, commands."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from stackdsl.model import errors, plans, refs, services, stacks
 from stackdsl.plan import (
@@ -15,8 +15,7 @@ from stackdsl.plan import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """What a plan is made for: see `planning.make_plan`."""
 
     run: str
@@ -25,8 +24,7 @@ class Request:
     call_bodies: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(NamedTuple):
     """What a caller on one route is told of one callee."""
 
     rows: tuple[referring.Row, ...]
