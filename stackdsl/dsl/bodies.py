@@ -64,10 +64,15 @@ class AuthorBody:
         """
         declaration = self._declaration
         label = f'{declaration.kind} "{declaration.name}"'
+        keys = self._signature.keys
+        listed = [given[keys[name]] for name in self._signature.positional]
+        named = {name: given[keys[name]] for name in self._signature.named}
+        assert declaration.function is not None
         noted: list[ledgers.Ledger] = []
         token = ledgers.touched.set(noted)
         try:
-            returned = self._call(given)
+            with self._context.active():
+                returned = declaration.function(*listed, **named)
         except (Exception, SystemExit) as problem:  # noqa: BLE001 - user code
             raise frames.blame(
                 problem,
@@ -86,14 +91,6 @@ class AuthorBody:
             is_process=self._is_process,
             secrets=_take_secrets(noted),
         )
-
-    def _call(self, given: Mapping[str, refs.Ref | refs.Me]) -> object:
-        signature, function = self._signature, self._declaration.function
-        assert function is not None
-        named = {name: given["me" if name == signature.me else name] for name in signature.named}
-        listed = [given["me" if name == signature.me else name] for name in signature.positional]
-        with self._context.active():
-            return function(*listed, **named)
 
 
 def make_constant(command: services.Command | None) -> services.Body:

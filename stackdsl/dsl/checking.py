@@ -20,7 +20,7 @@ def check(stack: Sequence[services.Service], found: faults.Faults) -> None:
     _check_sockets(stack, found)
     for service in stack:
         _check_variables(service, by_name, found)
-        _check_templates(service, found)
+        _check_templates(service, by_name, found)
 
 
 def _check_names(stack: Sequence[services.Service], found: faults.Faults) -> None:
@@ -117,9 +117,15 @@ def _told_keys(dependency: services.Service) -> Iterator[str]:
         yield f"{prefix}_ADDRS"
 
 
-def _check_templates(service: services.Service, found: faults.Faults) -> None:
-    """Note names in templates that the service is not told."""
-    names = {"me"} | {need.name for need in service.needs if need.parameter or need.is_addressed}
+def _check_templates(
+    service: services.Service, by_name: dict[str, services.Service], found: faults.Faults
+) -> None:
+    """Note names in templates that the service is not told; a task is told by its output."""
+    names = {"me"}
+    for need in service.needs:
+        callee = by_name.get(need.name)
+        if need.is_addressed or (callee is not None and callee.kind == "task"):
+            names.add(need.name)
     known = {_plain(name) for name in names}
     for entry in service.files:
         if entry.template is None:

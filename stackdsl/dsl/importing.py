@@ -46,14 +46,12 @@ class Context:
                 self._swap_out(hidden)
                 self._depth = 0
 
-    def execute(self, file: str) -> types.ModuleType:
-        """Execute ``file`` as a module with a name of its own, and return it.
+    def execute(self, file: str, source: bytes) -> types.ModuleType:
+        """Execute what ``file`` holds as a module with a name of its own, and return it.
 
         Raises:
-            OSError, SyntaxError, or whatever the author's code raises.
+            SyntaxError, or whatever the author's code raises.
         """
-        with open(file, "rb") as opened:
-            source = opened.read()
         stem = os.path.basename(file).partition(".")[0]
         module = types.ModuleType(f"_stack_{next(_numbers)}_{stem}")
         module.__file__ = file

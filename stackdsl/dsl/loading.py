@@ -46,12 +46,13 @@ def load(
         return load_namespace(target.__dict__, stack_class=stack_class)
     file = os.path.abspath(os.path.expanduser(os.fspath(target)))
     _check_file(file)
+    source = _read_source(file)
     context = importing.Context(os.path.dirname(file))
     noted: list[ledgers.Ledger] = []
     token = ledgers.touched.set(noted)
     shown = faults.display(file)
     try:
-        module = context.execute(file)
+        module = context.execute(file, source)
     except (Exception, SystemExit) as problem:  # noqa: BLE001 - user code
         raise frames.blame(
             problem,
@@ -104,7 +105,9 @@ def _build(
     if not collection.entries and not found:
         what = f'cannot load "{shown}": it declares no service and no task'
         where = services.Where(file=shown, line=1)
-        found.add(where, "definition.empty", what, do=_EXAMPLE)
+        missed = [str(one.name) for ledger in noted for one in ledger.declarations]
+        why = f"modules beside it declare {faults.quoted(missed)}; import them by name"
+        found.add(where, "definition.empty", what, why=why if missed else "", do=_EXAMPLE)
     folder = written.folder_of(namespace)
     read = read_entries(
         collection.entries, collection, context, folder=folder, given=given, found=found
@@ -191,6 +194,18 @@ def _check_file(file: str) -> None:
         why=listed,
         do=f"{faults.nearest(name, files)}give the path of a stack's file",
     )
+
+
+def _read_source(file: str) -> bytes:
+    try:
+        with open(file, "rb") as opened:
+            return opened.read()
+    except OSError as problem:
+        raise errors.UsageError(
+            "usage.unreadable",
+            f'cannot load "{faults.display(file)}": {problem.strerror}',
+            do="make the file readable",
+        ) from None
 
 
 def _code_of(problem: BaseException) -> str:

@@ -84,6 +84,7 @@ class Reader:
         ports = _with_schemes(ports, default, (*(fields.get("ready") or ()), *fields["live"]))
         if fields.get("ready") is None and ports and ports[0].protocol == "udp":
             fields["ready"] = ()  # a TCP probe of a UDP port can never succeed
+        self._read_scale(fields)
         needs = needing.Needs(self.entry, self._collection, self.found)
         service = services.Service(
             name=str(self.declaration.name),
@@ -128,6 +129,16 @@ class Reader:
             if keyword in self.entry.keywords:
                 fields[keyword] = self._convert(keyword, read, ())
         return fields
+
+    def _read_scale(self, fields: dict[str, Any]) -> None:
+        """Begin with the least of ``scale=`` unless ``replicas=`` says how many."""
+        scale = fields.get("scale")
+        if scale is None:
+            return
+        given = fields.setdefault("replicas", scale.min)
+        if not scale.min <= given <= scale.max:
+            fact = f"{given} is not from {scale.min} to {scale.max}, as scale= has it"
+            self.refuse("replicas", faults.Refusal(fact, "leave replicas= out, or widen scale="))
 
     def _convert(self, keyword: str, read: Convert, default: Any) -> Any:
         value = self.entry.keywords.get(keyword)

@@ -23,6 +23,11 @@ class Signature:
         """The parameters that are dependencies."""
         return tuple(name for name in (*self.positional, *self.named) if name != self.me)
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The key under which each parameter's value is handed over."""
+        return {name: "me" if name == self.me else name for name in (*self.positional, *self.named)}
+
 
 NONE = Signature()
 

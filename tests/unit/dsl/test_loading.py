@@ -161,6 +161,13 @@ def test_an_empty_file_is_told_what_to_write(fail: Fail) -> None:
     assert "@service" in error.do
 
 
+def test_services_that_were_not_imported_by_name_are_told(write: Write) -> None:
+    write("@service\ndef far(): return ['far']", "lib.py")
+    with pytest.raises(errors.DefinitionError) as caught:
+        loading.load(write("import lib"))
+    assert 'declare "far"; import them by name' in caught.value.why
+
+
 def test_a_missing_file_is_a_usage_error_with_the_near_miss(write: Write) -> None:
     file = write("")
     with pytest.raises(errors.UsageError, match="no such file") as caught:

@@ -153,6 +153,12 @@ def test_the_rest_of_the_keywords_of_a_service(one: One) -> None:
     )
 
 
+def test_scaling_begins_with_the_least(one: One) -> None:
+    service = one("scale=Scale(2, 5, cpu=0.5)")
+    assert service.scale == services.Scale(min=2, max=5, cpu=0.5)
+    assert service.replica_names() == ("a-0", "a-1")
+
+
 def test_a_task_has_its_own_keywords(job: One) -> None:
     task = job("done=check('test -e x'), timeout='2m', retries=3")
     assert (task.timeout_s, task.retries) == (120, 3)
@@ -254,6 +260,7 @@ BAD = {
     "replicas=0": ["from 1 up"],
     "replicas=2, port=Port(1, listens='0.0.0.0:1')": ["only one replica"],
     "scale=Scale(3, 2)": ["max 2 is less than min 3"],
+    "scale=Scale(1, 2), replicas=3": ["3 is not from 1 to 2"],
     "limits=5": ["Limits(cpu="],
     "stop_timeout='soon'": ['"soon" is not a duration'],
     "stop_signal='TREM'": ["SIGTERM"],
@@ -347,3 +354,16 @@ def test_a_template_may_only_name_what_the_service_is_told(
     """)
     with pytest.raises(errors.DefinitionError, match='"db" is not among the dependencies'):
         loading.load(file)
+
+
+def test_a_template_may_name_a_task_that_is_waited_for(
+    write: Callable[..., Path],
+) -> None:
+    write("${token.output}", "x.tmpl", head="")
+    file = write("""
+        @task
+        def token(): return ["token"]
+        @service(needs=[token], files={"x": template("x.tmpl")})
+        def a(): return ["a"]
+    """)
+    assert loading.load(file).services[1].files[0].template == "${token.output}"
