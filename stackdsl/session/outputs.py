@@ -37,11 +37,15 @@ def read_lines(
 
 
 async def follow_lines(
-    reader: following.LogReader, secrets: Sequence[str], *, tail: int | None = None
+    reader: following.LogReader,
+    secrets: Sequence[str],
+    *,
+    tail: int | None = None,
+    since_ns: int | None = None,
 ) -> AsyncIterator[Lines]:
     """Yield what is there, then what comes, until ``reader.stop()`` is called."""
     mask = masking.make_mask(secrets)
-    async for chunk in reader.follow(tail=tail):
+    async for chunk in reader.follow(since_ns=since_ns, tail=tail):
         yield _read(chunk, mask)
 
 

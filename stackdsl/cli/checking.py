@@ -1,0 +1,170 @@
+"""`validate`, `plan` and `graph`: what a stack is, without starting anything of it."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from stackdsl.cli import choosing, streams
+from stackdsl.model import errors, plans
+from stackdsl.session import stacks
+
+if TYPE_CHECKING:
+    from stackdsl.registry import store as stores
+
+GRAPH_FORMS = ("tree", "mermaid", "dot", "json")
+GRAPH_KINDS = ("dependency", "topology")
+
+
+def validate(words: Sequence[str], option: str | None, *, as_json: bool) -> int:
+    """Check a stack without contacting anyone; return the exit code."""
+    file, rest = _find_file(words, option)
+    choosing.refuse_rest(rest, "validate")
+    try:
+        stack = stacks.load(file)
+        plan = stack.plan()
+    except errors.StackError as error:
+        if not as_json:
+            raise
+        _print_verdict(None, None, error)
+        return error.exit_code
+    if as_json:
+        _print_verdict(stack, plan, None)
+        return 0
+    if plan.warnings:
+        from stackdsl.views import problems
+
+        for notice in plan.warnings:
+            print(problems.format_warning(notice, streams.paint_for(sys.stderr)), file=sys.stderr)
+    tasks = sum(one.kind == "task" for one in stack.services)
+    services = len(stack.services) - tasks
+    print(f"ok: {stack.name}: {_count(services, 'service')}, {_count(tasks, 'task')}")
+    return 0
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+def _print_verdict(
+    stack: stacks.Stack | None, plan: plans.Plan | None, error: errors.StackError | None
+) -> None:
+    from stackdsl.views import problems
+
+    kinds = [one.kind for one in stack.services] if stack is not None else []
+    streams.print_json(
+        {
+            "ok": error is None,
+            "stack": stack.name if stack is not None else None,
+            "services": kinds.count("service"),
+            "tasks": kinds.count("task"),
+            "errors": [] if error is None else problems.errors_json([error]),
+            "warnings": [] if plan is None else problems.notices_json(plan.warnings),
+        }
+    )
+
+
+def _find_file(words: Sequence[str], option: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the file that is meant, and the words that are left."""
+    if choosing.is_plain_file(words, option):
+        # without a look at runs: reading their store costs as much as checking a small stack
+        return (option, tuple(words)) if option is not None else (words[0], tuple(words[1:]))
+    with choosing.open_records() as (_, records):
+        chosen = choosing.choose_file(words, option, records)
+    assert chosen.file is not None
+    return chosen.file, chosen.rest
+
+
+def plan(
+    words: Sequence[str],
+    option: str | None,
+    copy: str | None,
+    *,
+    as_json: bool,
+    is_offline: bool,
+    facts_file: str | None,
+) -> int:
+    """Print the plan of a stack; return the exit code."""
+    from stackdsl.model import facts
+    from stackdsl.registry import places
+    from stackdsl.session import looking
+    from stackdsl.views import plans as plan_views
+
+    if is_offline or facts_file is not None:
+        stack = _load_part(*_find_file(words, option))
+        seen = looking.read_facts(facts_file) if facts_file else facts.Facts(is_offline=True)
+        made = looking.plan_for(stack, seen, copy, places.state_root())
+    else:
+        with choosing.open_records() as (store, records):
+            chosen = choosing.choose_file(words, option, records)
+            assert chosen.file is not None
+            stack = _load_part(chosen.file, chosen.rest)
+            made = asyncio.run(looking.plan_here(stack, store, copy))
+    if as_json:
+        streams.print_json(plan_views.plan_json(made))
+    else:
+        print(plan_views.plan_table(made))
+    return 0
+
+
+def _load_part(file: str, names: Sequence[str]) -> stacks.Stack:
+    stack = stacks.load(file)
+    return stack.only(*names) if names else stack
+
+
+def graph(words: Sequence[str], option: str | None, *, form: str, kind: str) -> int:
+    """Print the graph of a stack, with the states of its run if it lives; return the exit code."""
+    _check_choice("--format", form, GRAPH_FORMS)
+    _check_choice("--kind", kind, GRAPH_KINDS)
+    with choosing.open_records() as (_, records):
+        chosen = choosing.choose_file(words, option, records)
+        choosing.refuse_rest(chosen.rest, "graph")
+    assert chosen.file is not None
+    record = next((one for one in records if one.run == chosen.run), None)
+    made: plans.Plan | None = None
+    states: dict[str, str] = {}
+    if record is not None and record.has_controller:
+        made, states = asyncio.run(_ask_run(record))
+    source = made or stacks.load(chosen.file).plan()
+    from stackdsl.plan import graphs
+    from stackdsl.views import graphs as graph_views
+
+    view = (graphs.view_dependencies if kind == "dependency" else graphs.view_topology)(
+        source, states
+    )
+    if form == "json":
+        streams.print_json(graph_views.graph_json(view))
+        return 0
+    draw = {
+        "tree": graph_views.graph_tree,
+        "mermaid": graph_views.graph_mermaid,
+        "dot": graph_views.graph_dot,
+    }[form]
+    print(draw(view))
+    return 0
+
+
+async def _ask_run(record: "stores.Record") -> tuple[plans.Plan, dict[str, str]]:
+    from stackdsl.session import background
+
+    async with background.connect(record) as client:
+        plan, status = await client.plan(), await client.status()
+    states: dict[str, str] = {}
+    for one in status.services:
+        states[one.name] = one.state
+        states.setdefault(one.service, one.state)
+    return plan, states
+
+
+def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+    if value in choices:
+        return
+    import difflib  # only on the way out
+
+    near = difflib.get_close_matches(value, choices, n=1)
+    raise errors.UsageError(
+        "usage.choice",
+        f'cannot read {option} "{value}": it is none of {", ".join(choices)}',
+        why=f"near: {near[0]}" if near else "",
+        do=f"choose one of {', '.join(choices)}",
+    )

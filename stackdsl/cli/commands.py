@@ -1,0 +1,399 @@
+"""The commands: their names, arguments and options. What they do is imported when they are called."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from stackdsl.model import errors
+
+_HELP = """Run one stack anywhere, mixed.
+
+STACK is a file or a run's name. Left out: stack.py, the only file in stacks/, or the only living
+run. The first word is the STACK if it is an existing file or a living run; --stack decides.
+"""
+
+StackOption = Annotated[
+    str | None, typer.Option("--stack", metavar="STACK", help="The stack, whatever the words are.")
+]
+CopyOption = Annotated[
+    str | None, typer.Option("--copy", metavar="NAME", help="A copy beside the run: stack@NAME.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OnlyStack = Annotated[list[str] | None, typer.Argument(metavar="[STACK]", show_default=False)]
+Services = Annotated[
+    list[str] | None, typer.Argument(metavar="[STACK] [SERVICE]...", show_default=False)
+]
+OneService = Annotated[list[str], typer.Argument(metavar="[STACK] SERVICE", show_default=False)]
+TimeoutOption = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help='Give up after it: "30s", "2m".')
+]
+
+
+class _Group(TyperGroup):
+    """Commands that name their near misses."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command. Source: click.Group."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            visible = [name for name, one in self.commands.items() if not one.hidden]
+            raise _unknown("command", args[0], visible)
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help=_HELP,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def call(arguments: list[str]) -> int:
+    """Run one command and return its exit code.
+
+    Raises:
+        StackError: whatever went wrong, wrong calls included.
+    """
+    # click's exceptions live in a private module of typer since it carries its own click
+    usage_error: type[Any] = typer.BadParameter.__bases__[0]
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="stackdsl", standalone_mode=False)
+    except usage_error as error:
+        raise _wrong_call(error, arguments) from error
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    return code if isinstance(code, int) else 0
+
+
+def _wrong_call(error: Any, arguments: list[str]) -> errors.UsageError:
+    """Return our form of what click found wrong."""
+    context = error.ctx
+    if context is not None and type(error).__name__ == "NoArgsIsHelpError":
+        return errors.UsageError("usage.no-command", "cannot do nothing: no command", do="")
+    name = context.info_name if context is not None and context.parent is not None else None
+    where = f"stackdsl {name}" if name else "stackdsl"
+    option = getattr(error, "option_name", None)
+    if option is not None and type(error).__name__ == "NoSuchOption":
+        known = [flag for one in context.command.params for flag in one.opts if flag[0] == "-"]
+        return _unknown("option", option, [*known, "--help"], where)
+    return errors.UsageError(
+        "usage.call",
+        f"cannot read the call of {where}: {error.format_message().rstrip('.')}",
+        why=" ".join(["stackdsl", *arguments]),
+        do=f"see {where} --help",
+    )
+
+
+def _unknown(kind: str, word: str, known: list[str], where: str = "stackdsl") -> errors.UsageError:
+    import difflib  # only on the way out
+
+    near = difflib.get_close_matches(word, known, n=3)
+    after = ""
+    if where in ("stackdsl exec", "stackdsl shell"):
+        after = "; options of the command to run stand after --"
+    return errors.UsageError(
+        f"usage.unknown-{kind}",
+        f'cannot run {where}: there is no {kind} "{word}"',
+        why=f"near: {', '.join(near)}" if near else "",
+        do=f"see {where} --help{after}",
+    )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        import stackdsl
+
+        print(f"stackdsl {stackdsl.__version__}")
+        raise typer.Exit
+
+
+def _show_frames(is_wanted: bool) -> None:
+    if is_wanted:
+        import os
+
+        os.environ["STACKDSL_TRACEBACK"] = "1"
+
+
+@app.callback(invoke_without_command=True)
+def stackdsl_(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option(
+            "--traceback", callback=_show_frames, is_eager=True, help="Show our frames in errors."
+        ),
+    ] = False,
+) -> None:
+    """Take what holds for every command."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(2)
+
+
+@app.command()
+def run(
+    words: Services = None,
+    stack: StackOption = None,
+    copy: CopyOption = None,
+    until_ready: Annotated[
+        bool, typer.Option("--until-ready", help="Stop, with 0, once everything is ready.")
+    ] = False,
+    debug: Annotated[
+        str | None,
+        typer.Option("--debug", metavar="SERVICE", help="Its deadlines and liveness are off."),
+    ] = None,
+) -> int:
+    """Run a stack in front until it ends or Ctrl-C; SERVICE: only these and what they need."""
+    from stackdsl.cli import running
+
+    return running.run(words or [], stack, copy, until_ready=until_ready, debug=debug)
+
+
+@app.command()
+def start(
+    words: Services = None,
+    stack: StackOption = None,
+    copy: CopyOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Start a stack and leave it running; on a living run: change it, or start SERVICE."""
+    from stackdsl.cli import starting
+
+    return starting.start(words or [], stack, copy, as_json=as_json)
+
+
+@app.command()
+def stop(
+    words: Services = None,
+    stack: StackOption = None,
+    now: Annotated[bool, typer.Option("--now", help="Kill at once, in no order.")] = False,
+) -> int:
+    """Stop a run, or some of its services with all they started."""
+    from stackdsl.cli import stopping
+
+    return stopping.stop(words or [], stack, at_once=now)
+
+
+@app.command()
+def restart(words: Services = None, stack: StackOption = None) -> int:
+    """Restart services of a run (all without SERVICE); returns when they are ready again."""
+    from stackdsl.cli import stopping
+
+    return stopping.restart(words or [], stack)
+
+
+@app.command()
+def status(
+    words: OnlyStack = None,
+    stack: StackOption = None,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Print again at every change.")] = False,
+) -> int:
+    """Show a run's services: states, addresses, pids."""
+    from stackdsl.cli import watching
+
+    return watching.status(words or [], stack, as_json=as_json, is_watching=watch)
+
+
+@app.command()
+def ps(as_json: JsonOption = False) -> int:
+    """List the runs of this user."""
+    from stackdsl.cli import watching
+
+    return watching.ps(as_json=as_json)
+
+
+@app.command()
+def logs(
+    words: Services = None,
+    stack: StackOption = None,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on until the run ends.")
+    ] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="Only the last lines.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help='Only from then on: "10m", or RFC 3339.'),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Print what services wrote, by time; also of a run that has ended."""
+    from stackdsl.cli import reading
+
+    return reading.logs(
+        words or [], stack, is_following=follow, tail=tail, since=since, as_json=as_json
+    )
+
+
+@app.command()
+def events(
+    words: OnlyStack = None,
+    stack: StackOption = None,
+    since: Annotated[
+        int, typer.Option("--since", metavar="SEQ", min=0, help="Only those after this number.")
+    ] = 0,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on until the run ends.")
+    ] = False,
+    has_logs: Annotated[
+        bool, typer.Option("--logs", help="Lines of output too, as --json always has them.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Print what happened in a run, a line or an object for each event."""
+    from stackdsl.cli import watching
+
+    return watching.events(
+        words or [],
+        stack,
+        since=since,
+        is_following=follow,
+        has_logs=has_logs or as_json,
+        as_json=as_json,
+    )
+
+
+@app.command(name="wait")
+def wait_(
+    words: Services = None,
+    stack: StackOption = None,
+    wanted: Annotated[
+        str | None,
+        typer.Option("--for", metavar="STATE", help="Wait for it; several: ready,completed."),
+    ] = None,
+    timeout: TimeoutOption = None,
+) -> int:
+    """Wait until a run or services are ready (tasks: completed), or in STATE."""
+    from stackdsl.cli import watching
+
+    return watching.wait(words or [], stack, wanted=wanted, timeout=timeout)
+
+
+@app.command(name="exec")
+def exec_(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[STACK] SERVICE -- ARGV...", show_default=False)
+    ],
+    stack: StackOption = None,
+) -> int:
+    """Run a command with a service's environment, folder and user; its exit code is ours."""
+    from stackdsl.cli import entering
+
+    return entering.execute(words, stack)
+
+
+@app.command()
+def shell(words: OneService, stack: StackOption = None) -> int:
+    """Open $SHELL with a service's environment, folder and user."""
+    from stackdsl.cli import entering
+
+    return entering.shell(words, stack)
+
+
+@app.command()
+def do(
+    words: Annotated[list[str], typer.Argument(metavar="[STACK] TASK", show_default=False)],
+    stack: StackOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run a task of a living run again and print its output."""
+    from stackdsl.cli import entering
+
+    return entering.do(words, stack, as_json=as_json)
+
+
+@app.command()
+def clean(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Stop living runs too.")] = False,
+    volumes: Annotated[bool, typer.Option("--volumes", help="Named volumes too.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Give back what runs without a controller left, and the folders of ended runs."""
+    from stackdsl.cli import stopping
+
+    return stopping.clean(names or [], everything=everything, volumes=volumes, as_json=as_json)
+
+
+@app.command()
+def validate(
+    words: OnlyStack = None, stack: StackOption = None, as_json: JsonOption = False
+) -> int:
+    """Check everything that is written in a stack; contacts nobody, starts nothing."""
+    from stackdsl.cli import checking
+
+    return checking.validate(words or [], stack, as_json=as_json)
+
+
+@app.command()
+def plan(
+    words: Services = None,
+    stack: StackOption = None,
+    copy: CopyOption = None,
+    as_json: JsonOption = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at no machine.")] = False,
+    facts: Annotated[
+        str | None,
+        typer.Option("--facts", metavar="FILE", help="Plan for these machines (JSON)."),
+    ] = None,
+) -> int:
+    """Show what run or start would do, with every address and its reason; changes nothing."""
+    from stackdsl.cli import checking
+
+    return checking.plan(
+        words or [], stack, copy, as_json=as_json, is_offline=offline, facts_file=facts
+    )
+
+
+@app.command()
+def graph(
+    words: OnlyStack = None,
+    stack: StackOption = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="tree, mermaid, dot or json.")
+    ] = "tree",
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="KIND", help="dependency or topology.")
+    ] = "dependency",
+    as_json: JsonOption = False,
+) -> int:
+    """Draw who needs whom, or who speaks to whom where; with the states of a living run."""
+    from stackdsl.cli import checking
+
+    return checking.graph(words or [], stack, form="json" if as_json else form, kind=kind)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> int:
+    """Say what this machine can do for stacks."""
+    from stackdsl.cli import diagnosing
+
+    return diagnosing.doctor(as_json=as_json)
+
+
+@app.command()
+def explain(
+    code: Annotated[str, typer.Argument(metavar="CODE")], as_json: JsonOption = False
+) -> int:
+    """Say what an error code means and what to do."""
+    from stackdsl.cli import diagnosing
+
+    return diagnosing.explain(code, as_json=as_json)
+
+
+@app.command(name="_controller", hidden=True)
+def controller(file: str, names: list[str] | None = None, copy: CopyOption = None) -> int:
+    """Own a run in the background; started by `start`."""
+    from stackdsl.cli import starting
+
+    return starting.control(file, copy, names or [])

@@ -1,0 +1,133 @@
+"""`exec`, `shell` and `do`: programs in the surroundings of a service, and tasks run again."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from stackdsl.cli import choosing, streams
+from stackdsl.model import errors, specs, states
+from stackdsl.session import background, outputs
+from stackdsl.views import statuses
+
+if TYPE_CHECKING:
+    from stackdsl.registry import store as stores
+
+
+def execute(words: Sequence[str], option: str | None) -> int:
+    """Become a command in the surroundings of a service; its exit code is ours."""
+    record, rest = _find(words, option)
+    if len(rest) < 2:
+        what = f'"{rest[0]}" is there, but no command' if rest else "no service was named"
+        raise errors.UsageError(
+            "usage.exec",
+            f"cannot run a command: {what}",
+            do="stackdsl exec [STACK] SERVICE -- COMMAND [ARGUMENT]...",
+        )
+    spec = asyncio.run(_ask_surroundings(record, rest[0]))
+    return _become(spec, list(rest[1:]), rest[0])
+
+
+def shell(words: Sequence[str], option: str | None) -> int:
+    """Become $SHELL in the surroundings of a service."""
+    record, rest = _find(words, option)
+    if len(rest) != 1:
+        raise errors.UsageError(
+            "usage.shell",
+            f"cannot open a shell: {'one service at a time' if rest else 'no service was named'}",
+            do="stackdsl shell [STACK] SERVICE",
+        )
+    spec = asyncio.run(_ask_surroundings(record, rest[0]))
+    return _become(spec, [os.environ.get("SHELL") or "/bin/sh"], rest[0])
+
+
+def _find(words: Sequence[str], option: str | None) -> "tuple[stores.Record, list[str]]":
+    with choosing.open_records() as (_, records):
+        return choosing.choose_run(words, option, records)
+
+
+async def _ask_surroundings(record: "stores.Record", name: str) -> specs.ServiceSpec:
+    async with background.connect(record) as client:
+        return await client.surroundings(name)
+
+
+def _become(spec: specs.ServiceSpec, argv: list[str], name: str) -> int:
+    """Replace this process by a command, so that signals and the terminal are its own.
+
+    Raises:
+        UsageError: it cannot be run there.
+    """
+    env = dict(os.environ)
+    for key, value in spec.env:
+        if value is None:
+            env.pop(key, None)
+        else:
+            env[key] = value
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.chdir(spec.cwd or spec.dir)
+        if spec.user is not None:
+            _become_user(spec.user)
+        os.execvpe(argv[0], argv, env)  # noqa: S606  # what exec is for
+    except OSError as error:
+        raise errors.UsageError(
+            "usage.exec-failed",
+            f'cannot run "{argv[0]}" in "{name}": {error.strerror or error}',
+            why=_say_where(spec, env),
+            do="name a program that is found there, with its full path if need be",
+        ) from error
+
+
+def _become_user(user: str) -> None:
+    import pwd
+
+    if user in (str(os.geteuid()), pwd.getpwuid(os.geteuid()).pw_name):
+        return
+    row = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    os.initgroups(row.pw_name, row.pw_gid)
+    os.setgid(row.pw_gid)
+    os.setuid(row.pw_uid)
+
+
+def _say_where(spec: specs.ServiceSpec, env: Mapping[str, str]) -> str:
+    return f'in folder "{spec.cwd or spec.dir}", PATH is {env.get("PATH", os.defpath)}'
+
+
+def do(words: Sequence[str], option: str | None, *, as_json: bool) -> int:
+    """Run a task again, print its output; return the exit code."""
+    record, rest = _find(words, option)
+    if len(rest) != 1:
+        raise errors.UsageError(
+            "usage.do",
+            f"cannot do a task: {'one at a time' if rest else 'none was named'}",
+            do="stackdsl do [STACK] TASK",
+        )
+    return asyncio.run(_do(record, rest[0], as_json=as_json))
+
+
+async def _do(record: "stores.Record", name: str, *, as_json: bool) -> int:
+    began_ns = time.time_ns()
+    async with background.connect(record) as client:
+        secrets = await client.secrets()
+        try:
+            ended: states.ServiceStatus | None = await client.do_task(name)
+        except errors.ServiceError:
+            if not as_json:
+                _print_output(record.folder, name, secrets, began_ns)
+            raise
+    assert ended is not None
+    if as_json:
+        streams.print_json(statuses.service_json(ended))
+    else:
+        _print_output(record.folder, ended.name, secrets, began_ns)
+    return 0 if ended.state == "completed" else 1
+
+
+def _print_output(folder: str, name: str, secrets: Sequence[str], since_ns: int) -> None:
+    for chunk in outputs.read_lines(folder, [name], secrets, since_ns=since_ns):
+        stream = sys.stdout if chunk.stream == "out" else sys.stderr
+        stream.write("".join(f"{line}\n" for line in chunk.lines))
+    sys.stdout.flush()

@@ -1,0 +1,203 @@
+"""`logs`: what services wrote, from the files in the run's folder, of ended runs too."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from stackdsl.cli import choosing, streams
+from stackdsl.model import errors
+from stackdsl.session import background, outputs, preparing, remains, stacks
+from stackdsl.views import lines
+
+if TYPE_CHECKING:
+    from stackdsl.registry import store as stores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A run whose output is read. ``record`` is None once it has ended; ``replicas`` are those of
+    a living one's plan."""
+
+    run: str
+    folder: str
+    record: "stores.Record | None" = None
+    file: str | None = None
+    replicas: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+
+
+def logs(
+    words: Sequence[str],
+    option: str | None,
+    *,
+    is_following: bool,
+    tail: int | None,
+    since: str | None,
+    as_json: bool,
+) -> int:
+    """Print output of services; return the exit code."""
+    since_ns = None if since is None else _parse_since(since)
+    with choosing.open_records() as (store, records):
+        source = _find_source(words, option, store, records)
+    names = _find_names(source)
+    printer = _make_printer(names or remains.list_writers(source.folder), as_json=as_json)
+    if is_following and source.record is not None and source.record.has_controller:
+        return asyncio.run(_follow(source, names, printer, tail=tail, since_ns=since_ns))
+    secrets = _find_secrets(source)
+    for chunk in outputs.read_lines(source.folder, names, secrets, tail=tail, since_ns=since_ns):
+        printer(chunk)
+    return 0
+
+
+def _find_source(
+    words: Sequence[str],
+    option: str | None,
+    store: "stores.Store",
+    records: "Sequence[stores.Record]",
+) -> _Source:
+    """Return the run that is meant: a living one, else one that has left its folder."""
+    word = option or (words[0] if words else None)
+    rest = tuple(words) if option is not None else tuple(words[1:])
+    living = {record.run for record in records}
+    ended = [name for name in remains.list_folders(store) if name not in living]
+    if word is not None and word in ended:
+        return _ended(store, word, None, rest)
+    try:
+        record, left = choosing.choose_run(words, option, records)
+    except errors.UsageError:
+        if word is not None and os.path.isfile(word):
+            run = stacks.load(word).name
+            if run in ended:
+                return _ended(store, run, word, rest)
+        elif not records and option is None and len(ended) == 1:
+            return _ended(store, ended[0], None, tuple(words))
+        raise
+    return _Source(
+        run=record.run,
+        folder=record.folder,
+        record=record,
+        file=record.file,
+        replicas=tuple(remains.list_replicas(store, record.run)),
+        rest=tuple(left),
+    )
+
+
+def _ended(store: "stores.Store", run: str, file: str | None, rest: tuple[str, ...]) -> _Source:
+    return _Source(run=run, folder=remains.folder_of(store, run), file=file, rest=rest)
+
+
+def _find_names(source: _Source) -> list[str] | None:
+    """Return the replicas that are asked for; None for all.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    if not source.rest:
+        return None
+    known = remains.list_writers(source.folder)
+    if source.record is not None:
+        known = sorted({*known, *source.replicas})
+    found: list[str] = []
+    for asked in source.rest:
+        mine = remains.find_replicas(asked, known)
+        if not mine:
+            raise preparing.unknown_service(asked, source.run, known)
+        found.extend(mine)
+    return found
+
+
+def _find_secrets(source: _Source) -> tuple[str, ...]:
+    """Return what must be masked: as the controller says, else as the stack's file does."""
+    if source.record is not None and source.record.has_controller:
+        return asyncio.run(_ask_secrets(source.record))
+    if source.file is None or not os.path.isfile(source.file):
+        return ()
+    try:
+        return stacks.load(source.file).secrets
+    except errors.StackError as error:
+        raise errors.UsageError(
+            "usage.secrets-unknown",
+            f'cannot print the output of "{source.run}": its secrets cannot be masked',
+            why=error.what,
+            do=f'mend "{source.file}", or read the files in {source.folder}/logs yourself',
+        ) from error
+
+
+async def _ask_secrets(record: "stores.Record") -> tuple[str, ...]:
+    async with background.connect(record) as client:
+        return await client.secrets()
+
+
+async def _follow(
+    source: _Source,
+    names: list[str] | None,
+    printer: "Callable[[outputs.Lines], None]",
+    *,
+    tail: int | None,
+    since_ns: int | None,
+) -> int:
+    assert source.record is not None
+    async with background.connect(source.record) as client:
+        secrets = await client.secrets()
+        reader = outputs.open_reader(source.folder, names)
+
+        async def stop_at_the_end() -> None:
+            async for _ in client.events(None, logs=False):
+                pass
+            reader.stop()
+
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(stop_at_the_end(), name="wait for the run's end")
+            try:
+                async for chunk in outputs.follow_lines(
+                    reader, secrets, tail=tail, since_ns=since_ns
+                ):
+                    printer(chunk)
+            finally:
+                ending.cancel()
+    return 0
+
+
+def _make_printer(names: Sequence[str], *, as_json: bool) -> "Callable[[outputs.Lines], None]":
+    if as_json:
+        return _print_json
+    is_tamed = streams.is_terminal(sys.stdout)
+    prefixes = lines.Prefixes(names, streams.paint_for(sys.stdout))
+
+    def print_lines(chunk: outputs.Lines) -> None:
+        prefix = prefixes[chunk.name]
+        text = lines.prefix_lines(prefix, chunk.lines, is_tamed=is_tamed)
+        if chunk.lost_bytes:
+            text = f"{prefix}({chunk.lost_bytes} bytes are no longer kept)\n{text}"
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    return print_lines
+
+
+def _print_json(chunk: outputs.Lines) -> None:
+    moment = datetime.fromtimestamp(chunk.time_ns // 1_000_000 / 1000, tz=UTC)
+    stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    for line in chunk.lines:
+        row = {"time": stamp, "name": chunk.name, "stream": chunk.stream, "line": line}
+        streams.print_json_line(row)
+
+
+def _parse_since(text: str) -> int:
+    """Return a moment as nanoseconds since 1970: so long ago, or a time (RFC 3339).
+
+    Raises:
+        UsageError: it is neither.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        ago_s = choosing.parse_duration(text, "--since")
+        return time.time_ns() - int(ago_s * 1e9)
+    # a time without a zone is meant as the clock on the wall shows it
+    return int(moment.astimezone(UTC).timestamp() * 1e9)

@@ -1,0 +1,57 @@
+"""Errors and warnings as people read them, and what each error code means."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from stackdsl.model import errors, plans
+from stackdsl.views import lines
+
+
+def format_error(error: errors.StackError, paint: lines.Paint) -> str:
+    """Return an error's printed form (several: a blank line between), without the last line end."""
+    return "\n\n".join(_format_one(one, paint) for one in errors.flatten(error))
+
+
+def _format_one(error: errors.StackError, paint: lines.Paint) -> str:
+    if not paint.is_on:
+        return error.text()
+    first, *rest = error.text().splitlines()
+    rows = [paint(first, "bold red")]
+    for row in rest:
+        label = row[:9]
+        if label.strip() in ("where", "why", "do", "code"):
+            row = (
+                paint(label, "dim")
+                + (  # noqa: PLW2901  # the same row, painted
+                    paint(row[9:], "bold") if label.strip() == "do" else row[9:]
+                )
+            )
+        elif row.startswith("  | "):
+            row = paint("  | ", "dim") + lines.tame(row[4:])  # noqa: PLW2901  # as above
+        rows.append(row)
+    return "\n".join(rows)
+
+
+def format_warning(notice: plans.Notice, paint: lines.Paint) -> str:
+    """Return a plan's warning in the form of an error, marked as a warning."""
+    rows = [paint("warning: ", "bold yellow") + notice.what]
+    for label, value in (("where", notice.where), ("why", notice.why), ("do", notice.do)):
+        if value:
+            first, *rest = value.splitlines()
+            rows.append(paint(f"  {label:<6} ", "dim") + first)
+            rows.extend(f"         {line}" for line in rest)
+    rows.append(paint("  code   ", "dim") + notice.code)
+    return "\n".join(rows)
+
+
+def errors_json(found: Sequence[errors.StackError]) -> list[dict[str, Any]]:
+    """Return errors as JSON values."""
+    return [one.fields() for error in found for one in errors.flatten(error)]
+
+
+def notices_json(notices: Sequence[plans.Notice]) -> list[dict[str, Any]]:
+    """Return a plan's warnings as JSON values."""
+    return [
+        {"code": one.code, "what": one.what, "where": one.where, "why": one.why, "do": one.do}
+        for one in notices
+    ]
