@@ -83,18 +83,21 @@ def _check_variables(
         dependency = by_name.get(name)
         if dependency is None:
             continue
+        own = f'its dependency "{name}"'
+        clashes: dict[str, list[str]] = {}
         for key in _told_keys(dependency):
-            first = sources.setdefault(key, f'its dependency "{name}"')
-            if first == f'its dependency "{name}"' or key in settled:
-                continue
+            first = sources.setdefault(key, own)
+            if first != own and key not in settled:
+                clashes.setdefault(first, []).append(key)
+        for first, keys in clashes.items():
+            listed = ", ".join(f"${key}" for key in keys)
             found.add(
                 service.where,
                 "definition.variable-clash",
-                f'cannot tell {service.kind} "{service.name}" ${key}: two sources give it',
-                why=f'both {first} and its dependency "{name}" bring it',
-                do=f'say which with env={{"{key}": …}}, or rename a port or a service',
+                f'cannot tell {service.kind} "{service.name}" {listed}: two sources give it',
+                why=f"both {first} and {own} bring it",
+                do=f'say which with env={{"{keys[0]}": …}}, or rename a port or a service',
             )
-            break
 
 
 def _own_keys(service: services.Service) -> Iterator[str]:

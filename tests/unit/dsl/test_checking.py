@@ -74,7 +74,7 @@ WRONG = {
         @service
         def c(a, a_b): return []
         """,
-        ["$A_B_HOST", "two sources", "env="],
+        ["$A_B_HOST, $A_B_PORT, $A_B_ADDR:", "two sources", "env="],
     ),
     "a dependency's variable and one's own": (
         """
