@@ -5,10 +5,10 @@ for one name that the author did not settle are an error.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from stackdsl.model import errors, plans, refs, services
-from stackdsl.plan import binding
+from stackdsl.model import errors, refs, services
+from stackdsl.plan import binding, probing
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -48,47 +48,49 @@ def _tell_port(prefix: str, port: refs.PortRef) -> Pairs:
     return pairs if port.scheme is None else (*pairs, (f"{prefix}_URL", port.url))
 
 
-def tell_self(
-    service: services.Service,
-    run: str,
-    replica: tuple[int, str, str],
-    ports: Sequence[plans.PlannedPort],
-) -> Pairs:
-    """Return what a replica (index, bind, dir) is told of itself."""
-    index, bind, folder = replica
-    pairs = [("HOST", bind)]
+def tell_self(service: services.Service, run: str, index: int, site: probing.Site) -> Pairs:
+    """Return what a replica is told of itself."""
+    pairs = [("HOST", site.bind)]
     default = binding.find_default(service)
-    for port in ports:
+    for port in site.ports:
         key = "PORT" if port.name == default else f"{make_key(port.name)}_PORT"
         pairs.append((key, str(port.bound_port)))
     pairs.append(("STACKDSL_RUN", run))
     pairs.append(("STACKDSL_SERVICE", service.name))
     pairs.append(("STACKDSL_INDEX", str(index)))
-    pairs.append(("STACKDSL_DIR", folder))
+    pairs.append(("STACKDSL_DIR", site.folder))
     return tuple(pairs)
 
 
 def merge(
     service: services.Service, own: Pairs, told: Mapping[str, Pairs]
-) -> tuple[dict[str, str | None], list[errors.StackError]]:
-    """Return the environment (None: removed), and an error for each name with two sources.
+) -> tuple[tuple[str, str | None], ...]:
+    """Return the environment (None: removed), sorted. ``told`` is what each dependency brings.
 
-    ``told`` is what each dependency brings.
+    Raises:
+        PlanError: names have two sources and the author did not say which value holds.
     """
-    merged: dict[str, str | None] = {}
-    settled = {key for key, _ in service.env}
-    sources = [("me", own), *told.items()]
-    wrong: list[errors.StackError] = []
-    for source, pairs in sources:
-        for key, value in pairs:
-            if key in merged and key not in settled:
-                others = [
-                    s for s, have in sources if s != source and any(k == key for k, _ in have)
-                ]
-                wrong.append(_report_clash(service, key, (others[0] if others else source, source)))
-            merged[key] = value
+    merged: dict[str, str | None] = dict(own)
+    for pairs in told.values():
+        merged.update(pairs)
+    if len(merged) < len(own) + sum(map(len, told.values())):
+        errors.raise_all(_find_clashes(service, own, told))
     merged.update(service.env)
-    return merged, wrong
+    return tuple(sorted(merged.items()))
+
+
+def _find_clashes(
+    service: services.Service, own: Pairs, told: Mapping[str, Pairs]
+) -> list[errors.StackError]:
+    settled = {key for key, _ in service.env}
+    first: dict[str, str] = {}
+    wrong: list[errors.StackError] = []
+    for source, pairs in (("me", own), *told.items()):
+        for key, _ in pairs:
+            if key in first and key not in settled:
+                wrong.append(_report_clash(service, key, (first[key], source)))
+            first.setdefault(key, source)
+    return wrong
 
 
 def _report_clash(

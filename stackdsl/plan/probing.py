@@ -6,14 +6,21 @@ A forwarder accepts before the program listens, so a probe through it would succ
 import dataclasses
 import posixpath
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from stackdsl.model import errors, plans, probes, services, specs
 from stackdsl.plan import binding, claiming
 
 
-def find_ready_checks(
-    service: services.Service, planned: plans.PlannedService
-) -> tuple[specs.Check, ...]:
+class Site(NamedTuple):
+    """Where one replica is: its ports, what it binds, its folder."""
+
+    ports: tuple[plans.PlannedPort, ...]
+    bind: str
+    folder: str
+
+
+def find_ready_checks(service: services.Service, site: Site) -> tuple[specs.Check, ...]:
     """Return how a replica's readiness is found out.
 
     Without a word of the author: TCP on the default port, else on the first TCP port, else
@@ -23,11 +30,11 @@ def find_ready_checks(
         PlanError: a probe names a port that there is not.
     """
     if service.ready is not None:
-        return make_checks(service, planned, service.ready)
+        return make_checks(service, site, service.ready)
     if service.kind == "task":
         return ()
     default = binding.find_default(service)
-    ports = sorted(planned.ports, key=lambda port: port.name != default)
+    ports = sorted(site.ports, key=lambda port: port.name != default)
     for port in ports:
         if port.protocol == "tcp":
             host, number = find_target(port)
@@ -36,16 +43,14 @@ def find_ready_checks(
 
 
 def make_checks(
-    service: services.Service,
-    planned: plans.PlannedService,
-    wanted: Sequence[probes.Probe],
+    service: services.Service, site: Site, wanted: Sequence[probes.Probe]
 ) -> tuple[specs.Check, ...]:
     """Return probes of one replica with addresses and absolute paths.
 
     Raises:
         PlanError: a probe names a port that there is not.
     """
-    return tuple(_make_check(service, planned, probe) for probe in wanted)
+    return tuple(_make_check(service, site, probe) for probe in wanted)
 
 
 def find_target(port: plans.PlannedPort) -> tuple[str, int]:
@@ -55,30 +60,28 @@ def find_target(port: plans.PlannedPort) -> tuple[str, int]:
     return port.bound_host, port.bound_port
 
 
-def _make_check(
-    service: services.Service, planned: plans.PlannedService, probe: probes.Probe
-) -> specs.Check:
+def _make_check(service: services.Service, site: Site, probe: probes.Probe) -> specs.Check:
     match probe:
         case probes.Http() | probes.Tcp():
-            host, number = _resolve_port(service, planned, probe)
+            host, number = _resolve_port(service, site, probe)
             return specs.Check(probe=probe, host=host, port=number)
         case probes.File():
-            path = posixpath.join(planned.dir, probe.path)
+            path = posixpath.join(site.folder, probe.path)
             return specs.Check(probe=dataclasses.replace(probe, path=path))
         case _:
             return specs.Check(probe=probe)
 
 
 def _resolve_port(
-    service: services.Service, planned: plans.PlannedService, probe: probes.Http | probes.Tcp
+    service: services.Service, site: Site, probe: probes.Http | probes.Tcp
 ) -> tuple[str, int]:
     wanted = binding.find_default(service) if probe.port is None else probe.port
-    for port in planned.ports:
+    for port in site.ports:
         if wanted in {port.name, port.port}:
             return find_target(port)
     if isinstance(wanted, int):
-        return _find_host(planned), wanted
-    known = ", ".join(f'"{port.name}"' for port in planned.ports) or "none"
+        return _find_host(site), wanted
+    known = ", ".join(f'"{port.name}"' for port in site.ports) or "none"
     named = "its default port" if wanted is None else f'port "{wanted}"'
     raise errors.PlanError(
         "plan.unknown-port",
@@ -89,7 +92,7 @@ def _resolve_port(
     )
 
 
-def _find_host(planned: plans.PlannedService) -> str:
-    if planned.bind and not claiming.is_wildcard(planned.bind):
-        return planned.bind
-    return planned.ports[0].host if planned.ports else "127.0.0.1"
+def _find_host(site: Site) -> str:
+    if site.bind and not claiming.is_wildcard(site.bind):
+        return site.bind
+    return site.ports[0].host if site.ports else "127.0.0.1"

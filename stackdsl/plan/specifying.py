@@ -54,20 +54,6 @@ def _reads_output(service: services.Service, task: str) -> bool:
     return any(f"{task}.output" in (entry.template or "") for entry in service.files)
 
 
-def add_checks(
-    planned: plans.PlannedService, service: services.Service, awaited: tuple[str, ...]
-) -> plans.PlannedService:
-    """Return a placed replica with its readiness probes and the tasks that it waits for.
-
-    Raises:
-        PlanError: a probe names a port that there is not.
-    """
-    checks = probing.find_ready_checks(service, planned)
-    if not checks and not awaited:
-        return planned
-    return dataclasses.replace(planned, checks=checks, after=awaited)
-
-
 def finish(
     planned: plans.PlannedService,
     service: services.Service,
@@ -168,13 +154,14 @@ def _make_spec(
     worked: _Worked,
 ) -> specs.ServiceSpec:
     place = service.runs_on
+    site = probing.Site(planned.ports, planned.bind, planned.dir)
     bound = []
     for port in planned.ports:
         host, number = probing.find_target(port)
         bound.append(
             specs.BoundPort(name=port.name, host=host, port=number, protocol=port.protocol)
         )
-    done = () if service.done is None else probing.make_checks(service, planned, (service.done,))
+    done = () if service.done is None else probing.make_checks(service, site, (service.done,))
     return specs.ServiceSpec(
         name=planned.name,
         service=service.name,
@@ -192,7 +179,7 @@ def _make_spec(
         ports=tuple(bound),
         ready=planned.checks,
         is_default_ready=service.ready is None and bool(planned.checks),
-        live=probing.make_checks(service, planned, service.live),
+        live=probing.make_checks(service, site, service.live),
         done=done[0] if done else None,
         start_timeout_s=service.start_timeout_s,
         timeout_s=service.timeout_s,

@@ -10,6 +10,7 @@ from stackdsl.plan import (
     informing,
     linking,
     placing,
+    probing,
     referring,
     specifying,
 )
@@ -71,13 +72,12 @@ class Writer:
         wrong: list[errors.StackError] = []
         for service in self._world.by_name.values():
             told = self._tell(service)
-            drafts, clashes = self._draft(service, told)
-            wrong.extend(clashes)
             try:
+                drafts = self._draft(service, told)
+                self._link(drafts, told)
                 self.replicas.extend(self._finish(service, drafts, told))
             except errors.StackError as error:
                 wrong.append(error)
-            self._link(drafts, told)
         return wrong
 
     def _tell(self, service: services.Service) -> dict[str, _Told]:
@@ -107,20 +107,23 @@ class Writer:
 
     def _draft(
         self, service: services.Service, told: Mapping[str, _Told]
-    ) -> tuple[list[plans.PlannedService], list[errors.StackError]]:
-        """Return the service's replicas without commands."""
+    ) -> list[plans.PlannedService]:
+        """Return the service's replicas without commands.
+
+        Raises:
+            StackError: a variable has two sources, or a probe names a port that there is not.
+        """
         needs = _list_needs(self._world.needs[service.name])
+        after = self._find_awaited(service)
         pairs = {name: one.pairs for name, one in told.items()}
-        wrong: list[errors.StackError] = []
         drafts: list[plans.PlannedService] = []
         for index, name in enumerate(service.replica_names()):
-            ports = self._list_ports(name)
-            bind = self._layout.binds[name]
-            folder = f"{self._request.folder}/dirs/{name}"
-            own = informing.tell_self(service, self._request.run, (index, bind, folder), ports)
-            env, clashes = informing.merge(service, own, pairs)
-            if index == 0:
-                wrong.extend(clashes)
+            site = probing.Site(
+                ports=self._list_ports(name),
+                bind=self._layout.binds[name],
+                folder=f"{self._request.folder}/dirs/{name}",
+            )
+            own = informing.tell_self(service, self._request.run, index, site)
             drafts.append(
                 plans.PlannedService(
                     name=name,
@@ -130,18 +133,29 @@ class Writer:
                     host=self._world.stands[service.name].host,
                     target=str(service.runs_on),
                     needs=needs,
-                    ports=ports,
-                    bind=bind,
-                    env=tuple(sorted(env.items())),
+                    ports=site.ports,
+                    bind=site.bind,
+                    env=informing.merge(service, own, pairs),
                     command=None,
+                    after=after,
                     stage=self._world.stages[service.name],
+                    checks=probing.find_ready_checks(service, site),
                     restart_with=self._find_names(service.restart_with),
                     where=str(service.where),
-                    dir=folder,
+                    dir=site.folder,
                     start_timeout_s=service.start_timeout_s,
                 )
             )
-        return drafts, wrong
+        return drafts
+
+    def _find_awaited(self, service: services.Service) -> tuple[str, ...]:
+        """Return the tasks whose output has to be there before the body can be called."""
+        tasks = [
+            (need.name, need.parameter)
+            for need in self._world.needs[service.name]
+            if self._world.by_name[need.name].kind == "task"
+        ]
+        return specifying.find_awaited(service, tasks, self._request.outputs) if tasks else ()
 
     def _list_ports(self, replica: str) -> tuple[plans.PlannedPort, ...]:
         return tuple(
@@ -167,36 +181,30 @@ class Writer:
         service: services.Service,
         drafts: Sequence[plans.PlannedService],
         told: Mapping[str, _Told],
-    ) -> Iterable[plans.PlannedService]:
-        """Return the replicas with probes, and with commands unless a task's output is awaited.
+    ) -> Sequence[plans.PlannedService]:
+        """Return the replicas with commands, unless a task's output is awaited.
 
         Raises:
             StackError: the body, a template or a probe is wrong.
         """
-        request = self._request
+        if not self._request.call_bodies or drafts[0].after:
+            return drafts
         needs = self._world.needs[service.name]
-        tasks = [
-            (need.name, need.parameter)
-            for need in needs
-            if self._world.by_name[need.name].kind == "task"
-        ]
-        awaited = specifying.find_awaited(service, tasks, request.outputs)
         own = referring.make_own_ref(service, drafts)
         values: dict[str, refs.Ref | refs.Me] = {name: one.ref for name, one in told.items()}
         values |= {n.parameter: told[n.name].ref for n in needs if n.parameter is not None}
         finished: list[plans.PlannedService] = []
         for draft in drafts:
-            replica = specifying.add_checks(draft, service, awaited)
-            if request.call_bodies and not awaited:
-                values["me"] = referring.make_me(service, replica, own)
-                replica = specifying.finish(
-                    replica,
+            values["me"] = referring.make_me(service, draft, own)
+            finished.append(
+                specifying.finish(
+                    draft,
                     service,
                     self._world.stack,
                     values,
                     is_output_wanted=service.name in self._read_tasks,
                 )
-            finished.append(replica)
+            )
         return finished
 
     def _link(self, drafts: Sequence[plans.PlannedService], told: Mapping[str, _Told]) -> None:
