@@ -98,7 +98,7 @@ def cli(tmp_path: Path, state_home: Path) -> Iterator[Cli]:
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-    if any(os.scandir(state_home / "stackdsl")) if (state_home / "stackdsl").exists() else False:
+    if (state_home / "stackdsl").exists() and os.listdir(state_home / "stackdsl"):
         cli("clean", "--all", code=None)
 
 
