@@ -14,6 +14,7 @@ from stackdsl.dsl import (
     importing,
     ledgers,
     reading,
+    rehearsing,
     settings,
     written,
 )
@@ -109,13 +110,15 @@ def _build(
         why = f"modules beside it declare {faults.quoted(missed)}; import them by name"
         found.add(where, "definition.empty", what, why=why if missed else "", do=_EXAMPLE)
     folder = written.folder_of(namespace)
-    read = read_entries(
+    read, sound = read_entries(
         collection.entries, collection, context, folder=folder, given=given, found=found
     )
     ledgers_met = _ledgers(collection, noted, own)
     for ledger in ledgers_met:
         found.extend(ledger.faults)
     checking.check(read, found)
+    if found:
+        rehearsing.rehearse(sound, found)
     found.raise_all()
     return stack_class(
         name=settled.name,
@@ -137,15 +140,18 @@ def read_entries(
     folder: str,
     given: settings.StackSettings | None,
     found: faults.Faults,
-) -> tuple[services.Service, ...]:
-    """Return the services that declarations stand for; faults go to ``found``."""
+) -> tuple[tuple[services.Service, ...], list[services.Service]]:
+    """Return the services that declarations stand for, and those of them without a fault of their
+    own; faults go to ``found``."""
     where = None if given is None else given.where(f"Stack {given.values['name']}")
-    read = []
+    read, sound = [], []
     for entry in entries:
         reader = reading.Reader(entry, collection, context, folder=folder, settings_where=where)
         read.append(reader.read())
         found.extend(reader.found)
-    return tuple(read)
+        if not reader.found:
+            sound.append(read[-1])
+    return tuple(read), sound
 
 
 def _only_settings(

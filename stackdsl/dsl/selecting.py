@@ -107,7 +107,7 @@ def _read_declaration(
     ledger = ledgers.peek(declaration.namespace)
     if ledger is not None:
         found.extend(ledger.faults)
-    return loading.read_entries(
+    read, _ = loading.read_entries(
         collection.entries,
         collection,
         importing.Context(""),
@@ -115,6 +115,7 @@ def _read_declaration(
         given=None,
         found=found,
     )
+    return read
 
 
 def _read_place(stack: stacks.StackModel, name: str, value: object) -> model_places.Place:

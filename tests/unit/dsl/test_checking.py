@@ -7,33 +7,33 @@ from tests.unit.dsl.conftest import Fail, Load
 CLEAN = {
     "a cycle through planned": """
         @service(port=1, needs=[planned("b")])
-        def a(b): return []
+        def a(b): return ['x']
         @service(port=2)
-        def b(a): return []
+        def b(a): return ['x']
     """,
     "a variable that the author settles": """
         @service(port=1)
-        def admin(): return []
+        def admin(): return ['x']
         @service(port=2, ports={"admin": 3}, env={"ADMIN_PORT": 1})
-        def a(admin): return []
+        def a(admin): return ['x']
     """,
     "one listens beside a canonical port": """
         @service(port=Port(80, listens="127.0.0.1:8080"))
-        def a(): return []
+        def a(): return ['x']
         @service(port=8080)
-        def b(): return []
+        def b(): return ['x']
     """,
     "an isolated one": """
         @service(port=Port(80, listens="0.0.0.0:8080"))
-        def a(): return []
+        def a(): return ['x']
         @service(port=Port(80, listens="0.0.0.0:8080"), isolated=True)
-        def b(): return []
+        def b(): return ['x']
     """,
     "tcp and udp": """
         @service(port=Port(53, listens="0.0.0.0:53"))
-        def a(): return []
+        def a(): return ['x']
         @service(port=Port(53, protocol="udp", listens="0.0.0.0:53"))
-        def b(): return []
+        def b(): return ['x']
     """,
 }
 
@@ -41,70 +41,70 @@ WRONG = {
     "a cycle of three": (
         """
         @service(port=1)
-        def a(b): return []
+        def a(b): return ['x']
         @service(port=2)
-        def b(c): return []
+        def b(c): return ['x']
         @service(port=3)
-        def c(a): return []
+        def c(a): return ['x']
         """,
         ["a -> b -> c -> a", 'planned("b")', "shop.py:3", "shop.py:5", "shop.py:7"],
     ),
     "a service that needs itself": (
-        "@service(needs=['a'])\ndef a(): return []",
+        "@service(needs=['a'])\ndef a(): return ['x']",
         ["a -> a"],
     ),
     "two of one name": (
-        "@service\ndef a(): return []\n@task\ndef a(): return []",
+        "@service\ndef a(): return ['x']\n@task\ndef a(): return ['x']",
         ['cannot name task "a"', "shop.py:2", "shop.py:4"],
     ),
     "names that differ in a dash": (
-        "@service(name='a-b')\ndef a(): return []\n@service\ndef a_b(): return []",
+        "@service(name='a-b')\ndef a(): return ['x']\n@service\ndef a_b(): return ['x']",
         ['service "a-b"', "- and _"],
     ),
     "a replica's name": (
-        "@service(replicas=2)\ndef a(): return []\n@service(name='a-1')\ndef b(): return []",
+        "@service(replicas=2)\ndef a(): return ['x']\n@service(name='a-1')\ndef b(): return ['x']",
         ['cannot name replica "a-1"'],
     ),
     "two sources of one variable": (
         """
         @service(port=1)
-        def a_b(): return []
+        def a_b(): return ['x']
         @service(port=2, ports={"b": 3})
-        def a(): return []
+        def a(): return ['x']
         @service
-        def c(a, a_b): return []
+        def c(a, a_b): return ['x']
         """,
         ["$A_B_HOST, $A_B_PORT, $A_B_ADDR:", "two sources", "env="],
     ),
     "a dependency's variable and one's own": (
         """
         @service(port=1)
-        def admin(): return []
+        def admin(): return ['x']
         @service(port=2, ports={"admin": 3})
-        def a(admin): return []
+        def a(admin): return ['x']
         """,
         ["$ADMIN_PORT", '"a" itself'],
     ),
     "two that insist on one socket": (
         """
         @service(port=Port(80, listens="0.0.0.0:8080"))
-        def a(): return []
+        def a(): return ['x']
         @service(port=Port(81, listens="0.0.0.0:8080"))
-        def b(): return []
+        def b(): return ['x']
         """,
         ['cannot give "b" port 8080', "isolated=True"],
     ),
     "one that insists on the whole machine, and a canonical port": (
         """
         @service(port=8080)
-        def b(): return []
+        def b(): return ['x']
         @service(port=Port(80, listens="0.0.0.0:8080"))
-        def a(): return []
+        def a(): return ['x']
         """,
         ['cannot give "a" port 8080', "isolated=True", 'service "b"'],
     ),
     "two stacks in one file": (
-        "Stack('x')\nStack('y')\n@service\ndef a(): return []",
+        "Stack('x')\nStack('y')\n@service\ndef a(): return ['x']",
         ["second Stack"],
     ),
 }
@@ -121,3 +121,29 @@ def test_a_stack_that_is_wrong_is_told_once(fail: Fail, case: str) -> None:
     [error] = fail(text)
     assert [word for word in told if word not in error.text()] == []
     assert error.do
+
+
+def test_what_bodies_do_wrong_is_told_with_all_else(fail: Fail) -> None:
+    found = fail("""
+        @service(pot=1)
+        def a(): return 7
+        @service
+        def b(c, me):
+            return [me.bind, c.addr]
+        @service
+        def c(): return 1 / 0
+        @service
+        def of_a_wrong_one(a): return 1 / 0
+        @task
+        def d(): return 7
+        @service
+        def e(d): return 1 / 0
+    """)
+    assert [error.code for error in found] == [
+        "definition.unknown-keyword", "definition.no-port", "definition.body-raised",
+        "definition.bad-command",
+    ]  # fmt: skip
+
+
+def test_bodies_of_a_stack_that_is_right_are_not_called(load: Load) -> None:
+    assert load("@service\ndef a(): return 1 / 0").services

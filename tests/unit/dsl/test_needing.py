@@ -22,25 +22,31 @@ def read(load: Load, text: str) -> list[tuple[str, str, str | None, bool]]:
 @pytest.mark.parametrize(
     ("text", "needs"),
     [
-        ("@service\ndef a(db): return []", [("db", "ready", "db", True)]),
-        ("@service\ndef a(migrate): return []", [("migrate", "completed", "migrate", True)]),
-        ("@service(needs=[db])\ndef a(): return []", [("db", "ready", None, False)]),
+        ("@service\ndef a(db): return ['x']", [("db", "ready", "db", True)]),
+        ("@service\ndef a(migrate): return ['x']", [("migrate", "completed", "migrate", True)]),
+        ("@service(needs=[db])\ndef a(): return ['x']", [("db", "ready", None, False)]),
         (
-            "@service(needs=['migrate'])\ndef a(): return []",
+            "@service(needs=['migrate'])\ndef a(): return ['x']",
             [("migrate", "completed", None, False)],
         ),
-        ("@service(needs=[planned(db)])\ndef a(): return []", [("db", "planned", None, True)]),
-        ("@service(needs=[planned(db)])\ndef a(db): return []", [("db", "planned", "db", True)]),
-        ("@service(needs=[started('db')])\ndef a(db): return []", [("db", "started", "db", True)]),
-        ("@service(needs=[db])\ndef a(db): return []", [("db", "ready", "db", True)]),
-        ("@service(needs=[completed(db)])\ndef a(): return []", [("db", "completed", None, False)]),
+        ("@service(needs=[planned(db)])\ndef a(): return ['x']", [("db", "planned", None, True)]),
+        ("@service(needs=[planned(db)])\ndef a(db): return ['x']", [("db", "planned", "db", True)]),
+        (
+            "@service(needs=[started('db')])\ndef a(db): return ['x']",
+            [("db", "started", "db", True)],
+        ),
+        ("@service(needs=[db])\ndef a(db): return ['x']", [("db", "ready", "db", True)]),
+        (
+            "@service(needs=[completed(db)])\ndef a(): return ['x']",
+            [("db", "completed", None, False)],
+        ),
         ("Service(name='a', command='a', needs=[db])", [("db", "ready", None, True)]),
         (
             "Service(name='a', command='a', needs=[migrate])",
             [("migrate", "completed", None, False)],
         ),
-        ("@service\ndef a(*, db): return []", [("db", "ready", "db", True)]),
-        ("@service\ndef a(db=None, me=3): return []", []),
+        ("@service\ndef a(*, db): return ['x']", [("db", "ready", "db", True)]),
+        ("@service\ndef a(db=None, me=3): return ['x']", []),
     ],
 )
 def test_what_is_needed(
@@ -79,15 +85,15 @@ def test_restarts_follow_services(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("@service(needs=['dbb'])\ndef a(): return []", ['"dbb"', 'did you mean "db"?']),
-        ("@service\ndef a(dbb): return []", ['parameter "dbb"', 'did you mean "db"?']),
-        ("@service(restart_with=['dbb'])\ndef a(): return []", ['did you mean "db"?']),
-        ("@service(restart_with=[migrate])\ndef a(): return []", ["tasks are not restarted"]),
-        ("@service(needs=[ready(migrate)])\ndef a(): return []", ['completed("migrate")']),
-        ("@service(needs=[planned(migrate)])\ndef a(): return []", ["has no address"]),
-        ("@service(needs=[started(migrate)])\ndef a(migrate): return []", ["its end"]),
-        ("@service(port=2)\ndef a(a): return []", ['name the parameter "me"']),
-        ("pg = db\n@service\ndef a(pg): return []", ['the variable "pg" holds service "db"']),
+        ("@service(needs=['dbb'])\ndef a(): return ['x']", ['"dbb"', 'did you mean "db"?']),
+        ("@service\ndef a(dbb): return ['x']", ['parameter "dbb"', 'did you mean "db"?']),
+        ("@service(restart_with=['dbb'])\ndef a(): return ['x']", ['did you mean "db"?']),
+        ("@service(restart_with=[migrate])\ndef a(): return ['x']", ["tasks are not restarted"]),
+        ("@service(needs=[ready(migrate)])\ndef a(): return ['x']", ['completed("migrate")']),
+        ("@service(needs=[planned(migrate)])\ndef a(): return ['x']", ["has no address"]),
+        ("@service(needs=[started(migrate)])\ndef a(migrate): return ['x']", ["its end"]),
+        ("@service(port=2)\ndef a(a): return ['x']", ['name the parameter "me"']),
+        ("pg = db\n@service\ndef a(pg): return ['x']", ['the variable "pg" holds service "db"']),
     ],
 )
 def test_a_need_that_is_wrong_is_told(fail: Fail, text: str, told: list[str]) -> None:

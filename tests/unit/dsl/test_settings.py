@@ -52,6 +52,8 @@ def test_defaults_hold_where_nothing_else_is_said(load: Load) -> None:
     ],
 )
 def test_a_setting_that_is_wrong_is_told_once(fail: Fail, given: str, told: str) -> None:
-    [error] = fail(f"Stack({given})\n@service\ndef a(): return ['a']\n@service\ndef b(): return []")
+    [error] = fail(
+        f"Stack({given})\n@service\ndef a(): return ['a']\n@service\ndef b(): return ['x']"
+    )
     assert told in error.text()
     assert "shop.py:2 Stack" in error.where
