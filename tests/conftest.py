@@ -81,16 +81,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the session when the machine is not as it was; xdist's workers leave it to their master.
-
-    Raises:
-        UsageError: something was left.
-    """
+    """Fail the session when the machine is not as it was; xdist's workers leave it to their master."""
     if hasattr(session.config, "workerinput"):
         return
     left = sorted(leaks.look_at_machine() - session.config.stash[MACHINE])
     if left:
-        raise pytest.UsageError("the tests left behind: " + ", ".join(left))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line("\nthe tests left behind: " + ", ".join(left), red=True)
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ class Store:
             ).fetchone()
             if row is not None:
                 known = _read(row)
-                if known.controller.is_alive and known.controller != record.controller:
+                if known.controller.is_alive and known.run_id != record.run_id:
                     return known
             plan = connection.execute(
                 "SELECT plan FROM runs WHERE run=? AND run_id=?", (record.run, record.run_id)

@@ -17,7 +17,7 @@ from stackdsl.plan import capabilities, planning, reconciling
 from stackdsl.registry import owners, places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
-from stackdsl.session import masking, naming, nodes, preparing
+from stackdsl.session import masking, naming, nodes, preparing, recovering, steadying
 from stackdsl.wire import codec
 
 HOST = "local"
@@ -63,6 +63,7 @@ class Controller:
         self._record: stores.Record | None = None
         self._process: nodes.NodeProcess | None = None
         self._node: ports.Node | None = None
+        self._steady: steadying.SteadyNode | None = None
         self._engine: engine.Engine | None = None
         self._server: serving.Server | None = None
         self._since_ns = time.time_ns()
@@ -133,7 +134,8 @@ class Controller:
         )
         is_adopting, previous = self._claim(stack)
         try:
-            node = self._node = await self._take_node()
+            self._node = await self._take_node()
+            node = self._steady = steadying.SteadyNode(self._node)
             stands = await node.begin(self._identity())
             plan = await self._make_plan(stack, node, previous, stands)
         except BaseException:
@@ -356,22 +358,27 @@ class Controller:
         """Follow the node's reports; when it is gone and the run goes on, start another one."""
         while True:
             await self.engine.follow(HOST)
+            assert self._steady is not None
             if self.run_state in ("stopping", "stopped") or self._is_released:
+                self._steady.give_up()
                 return
+            self._steady.lose()
             self.timeline.emit("host", HOST, was="connected", state="lost", reason="its node ended")
             try:
                 await self._replace_node()
             except errors.StackError as error:
                 self.timeline.emit("host", HOST, state="lost", reason=error.what)
+                self._steady.give_up()
                 self.failure = error
                 self.ended.set()
                 return
             self.timeline.emit("host", HOST, was="lost", state="connected")
 
     async def _replace_node(self) -> None:
+        assert self._steady is not None
         node = await self._take_node()
         stands = {one.name: one for one in await node.begin(self._identity())}
-        self._node = self.engine.nodes[HOST] = node
+        self._node = node
         forwards = dict(self.engine.current_plan.forwards).get(HOST, ())
         if forwards:
             await node.set_forwards(forwards)
@@ -387,6 +394,7 @@ class Controller:
                 self.engine.adopt([one])
         if again:
             await node.start(again)
+        self._steady.take(node)
 
     # --- giving back ----------------------------------------------------------------------------
 
@@ -444,13 +452,15 @@ class Controller:
                 steps = reconciling.make_stop_plan(eng.current_plan, eng.ledger.observed())
                 await eng.carry_out(steps, keep_going=True)
         except errors.StackError as error:
-            failures.append(error)
+            if not _is_lost(error):
+                failures.append(error)
         try:
             await asyncio.wait_for(eng.nodes[HOST].leave("reap"), LEAVE_TIMEOUT_S)
-        except errors.StackError as error:
-            failures.append(error)
-        except TimeoutError:
-            failures.append(_node_hangs())
+        except (errors.StackError, TimeoutError) as error:
+            # the node died or hangs: what it cannot give back is found by its marks
+            if not _is_lost(error):
+                failures.append(error if isinstance(error, errors.StackError) else _node_hangs())
+            await asyncio.to_thread(recovering.end_marked, self.record)
         self.store.remove(self.run, self.record.run_id)
         errors.raise_all(failures)
 
@@ -466,6 +476,10 @@ def _lives(run: str, owner: stores.Record) -> errors.UsageError:
         do=f"stop it (stackdsl stop {run}), change it (stackdsl start), or run a second one"
         " beside it: --copy NAME",
     )
+
+
+def _is_lost(error: BaseException) -> bool:
+    return isinstance(error, errors.HostError) and error.code == "host.connection-lost"
 
 
 def _node_hangs() -> errors.TeardownError:

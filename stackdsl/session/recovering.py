@@ -46,6 +46,16 @@ def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> None:
     Raises:
         TeardownError: some would not go.
     """
+    end_marked(record, grace_s)
+    store.remove(record.run, record.run_id)
+
+
+def end_marked(record: stores.Record, grace_s: float = 3.0) -> None:
+    """End every process of a run by its marks, and drop its services' folders.
+
+    Raises:
+        TeardownError: some would not go.
+    """
     left = reaping.reap_marked(record.run_id, record.folder, grace_s)
     if left:
         raise errors.TeardownError(
@@ -55,7 +65,6 @@ def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> None:
             do="look at them with ps; they may belong to another user or hang in the kernel",
         )
     shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)
-    store.remove(record.run, record.run_id)
 
 
 def list_runs(store: stores.Store) -> tuple[Listed, ...]:

@@ -1,11 +1,12 @@
 """Runs as Python code holds them: `Run` for plain code, `AsyncRun` for any event loop."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
+from typing import Literal
 
 from stackdsl import ports
-from stackdsl.model import errors, events, specs, states
+from stackdsl.model import errors, events, plans, specs, stacks, states
 from stackdsl.session import (
     answering,
     bridging,
@@ -13,8 +14,9 @@ from stackdsl.session import (
     outputs,
     preparing,
     recovering,
-    stacks,
 )
+
+Reload = Callable[[str], stacks.StackModel]
 
 
 class Held:
@@ -340,19 +342,30 @@ class AsyncRun(_Base):
         wanted = state or ("ready",)
         return await bridging.acall(self._held.control.wait_for(None, wanted, timeout))
 
-    async def events(
-        self, since: int | None = 0, *, logs: bool = False
-    ) -> AsyncIterator[events.Event]:
-        """Yield events after number ``since`` (None: from now on), then as they happen."""
-        source = self._held.control.events(since, logs)
-        try:
-            while True:
-                event = await bridging.acall(_next(source))
-                if event is None:
-                    return
-                yield event
-        finally:
-            await bridging.acall(_close(source))
+    def events(self, since: int | None = 0, *, logs: bool = False) -> "EventStream":
+        """Return the events after number ``since`` (None: from now on), then as they happen, for
+        ``async for``."""
+        return EventStream(self._held.control.events(since, logs))
+
+
+class EventStream:
+    """Events for ``async for`` in any event loop; it may be left at any time."""
+
+    def __init__(self, source: AsyncIterator[events.Event]) -> None:
+        self._source = source
+
+    def __aiter__(self) -> "EventStream":
+        return self
+
+    async def __anext__(self) -> events.Event:
+        event = await bridging.acall(_next(self._source))
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def aclose(self) -> None:
+        """Stop reading."""
+        await bridging.acall(_close(self._source))
 
 
 async def _next(source: AsyncIterator[events.Event]) -> events.Event | None:
@@ -372,13 +385,16 @@ async def _end(held: Held) -> None:
 class Up:
     """Runs a stack for the length of a block; made by `Stack.up`."""
 
-    def __init__(self, stack: "stacks.Stack", *, copy: str | None = None) -> None:
+    def __init__(
+        self, stack: stacks.StackModel, *, reload: Reload, copy: str | None = None
+    ) -> None:
         self._stack = stack
+        self._reload = reload
         self._copy = copy
         self._host: _Host | None = None
 
     def __enter__(self) -> Run:
-        self._host = _Host(self._stack, self._copy)
+        self._host = _Host(self._stack, self._copy, self._reload)
         return Run(bridging.call(self._host.open()))
 
     def __exit__(
@@ -392,7 +408,7 @@ class Up:
 
     async def open_async(self) -> AsyncRun:
         """Open it without a block; whoever holds the run stops it."""
-        self._host = _Host(self._stack, self._copy)
+        self._host = _Host(self._stack, self._copy, self._reload)
         return AsyncRun(await bridging.acall(self._host.open()))
 
     async def __aenter__(self) -> AsyncRun:
@@ -411,8 +427,9 @@ class Up:
 class _Host:
     """Owns a controller inside the background loop, in one task from start to end."""
 
-    def __init__(self, stack: "stacks.Stack", copy: str | None) -> None:
+    def __init__(self, stack: stacks.StackModel, copy: str | None, reload: Reload) -> None:
         self._stack = stack
+        self._reload = reload
         self._copy = copy
         self._opened: asyncio.Future[Held] | None = None
         self._owner: asyncio.Task[None] | None = None
@@ -434,35 +451,45 @@ class _Host:
         assert self._opened is not None
         recovering.sweep(recovering.open_store())
         options = controlling.Options(copy=self._copy, crash="reap", is_crash_forced=True)
-        controller = controlling.Controller(options, reload=stacks.load)
+        controller = controlling.Controller(options, reload=self._reload)
         try:
             async with controller:
                 plan = await controller.open(self._stack)
                 answers = answering.Answers(controller)
                 await controller.serve(answers)
-                starting = controller.group.create_task(controller.start_all(plan))
-                closing = controller.group.create_task(self._close.wait())
-                await asyncio.wait({starting, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if starting.done():
-                    failure = starting.result()
-                    if failure is not None:
-                        raise failure
-                    self._opened.set_result(
-                        Held(
-                            answers,
-                            run=controller.run,
-                            folder=controller.folder,
-                            secrets=self._stack.secrets,
-                        )
-                    )
-                waiting = controller.group.create_task(controller.ended.wait())
-                await asyncio.wait({closing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                closing.cancel()
-                waiting.cancel()
+                closing = controller.group.create_task(self._close.wait(), name="wait for close")
+                try:
+                    await self._start(controller, answers, plan, closing)
+                finally:
+                    closing.cancel()
         except BaseException as error:
             if self._opened.done():
                 raise
             self._opened.set_exception(_plain(error))
+
+    async def _start(
+        self,
+        controller: controlling.Controller,
+        answers: answering.Answers,
+        plan: plans.Plan,
+        closing: "asyncio.Task[Literal[True]]",
+    ) -> None:
+        """Start everything, hand the run over, and return when it is to be given back."""
+        assert self._opened is not None
+        starting = controller.group.create_task(controller.start_all(plan), name="start")
+        await asyncio.wait({starting, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return
+        failure = starting.result()
+        if failure is not None:
+            raise failure
+        held = Held(
+            answers, run=controller.run, folder=controller.folder, secrets=controller.secrets
+        )
+        self._opened.set_result(held)
+        ended = controller.group.create_task(controller.ended.wait(), name="wait for the end")
+        await asyncio.wait({closing, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
 
     async def close(self) -> None:
         self._close.set()

@@ -74,7 +74,7 @@ class Stack(stacks.StackModel):
         """
         from stackdsl.session import runs
 
-        return runs.Up(self, copy=copy)
+        return runs.Up(self, reload=load, copy=copy)
 
     async def start(self, *, copy: str | None = None) -> "runs.AsyncRun":
         """Start the stack and return the run when everything is ready; ``await run.stop()`` ends
@@ -85,7 +85,7 @@ class Stack(stacks.StackModel):
         """
         from stackdsl.session import runs
 
-        return await runs.Up(self, copy=copy).open_async()
+        return await runs.Up(self, reload=load, copy=copy).open_async()
 
     def __iter__(self) -> Iterator[str]:
         return iter([service.name for service in self.services])

@@ -1,0 +1,121 @@
+"""A node that outlives its process: calls wait for the next one while a dead one is replaced."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal, TypeVar
+
+from stackdsl import ports
+from stackdsl.model import errors, facts, plans, reports, specs
+
+T = TypeVar("T")
+
+_LOST = "host.connection-lost"
+REPLACE_TIMEOUT_S = 20.0
+
+
+class SteadyNode:
+    """A `ports.Node` over whichever node process serves now. Every call of the protocol may be
+    made twice, so one that was cut off is made again of the next node."""
+
+    def __init__(self, node: ports.Node) -> None:
+        self._node: ports.Node | None = node
+        self._is_given_up = False
+        self._changed = asyncio.Event()
+
+    def lose(self) -> None:
+        """Let calls wait: the node is gone and will be replaced."""
+        self._node = None
+        self._changed.clear()
+
+    def take(self, node: ports.Node) -> None:
+        """Let calls go on with another node."""
+        self._node = node
+        self._changed.set()
+
+    def give_up(self) -> None:
+        """Let calls fail: there will be no other node."""
+        self._is_given_up = True
+        self._changed.set()
+
+    async def _call(self, ask: Callable[[ports.Node], Awaitable[T]]) -> T:
+        for _ in range(3):
+            node = await self._current()
+            try:
+                return await ask(node)
+            except errors.HostError as error:
+                if error.code != _LOST or self._is_given_up:
+                    raise
+                await self._wait_for_other(node)
+        return await ask(await self._current())
+
+    async def _current(self) -> ports.Node:
+        try:
+            async with asyncio.timeout(REPLACE_TIMEOUT_S):
+                while self._node is None and not self._is_given_up:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        if self._node is None:
+            raise errors.HostError(
+                _LOST,
+                "cannot reach the node of this machine: it ended, and no other could be started",
+                do="give back what it left: stackdsl clean",
+            )
+        return self._node
+
+    async def _wait_for_other(self, node: ports.Node) -> None:
+        """Wait until whoever watches the node has noticed that it is gone."""
+        async with asyncio.timeout(REPLACE_TIMEOUT_S):
+            while self._node is node and not self._is_given_up:
+                await asyncio.sleep(0.005)
+
+    async def observe(self, wanted: ports.Wanted) -> facts.HostFacts:
+        """See `ports.Node.observe`."""
+        return await self._call(lambda node: node.observe(wanted))
+
+    async def begin(self, identity: ports.RunIdentity) -> Sequence[plans.Observed]:
+        """See `ports.Node.begin`."""
+        return await self._call(lambda node: node.begin(identity))
+
+    async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.start`."""
+        await self._call(lambda node: node.start(wanted))
+
+    async def stop(self, names: Sequence[str], *, at_once: bool = False) -> None:
+        """See `ports.Node.stop`."""
+        await self._call(lambda node: node.stop(names, at_once=at_once))
+
+    async def restart(self, names: Sequence[str]) -> None:
+        """See `ports.Node.restart`."""
+        await self._call(lambda node: node.restart(names))
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """See `ports.Node.forget`."""
+        await self._call(lambda node: node.forget(names))
+
+    async def set_forwards(self, wanted: Sequence[specs.Forward]) -> None:
+        """See `ports.Node.set_forwards`."""
+        await self._call(lambda node: node.set_forwards(wanted))
+
+    async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
+        """See `ports.Node.probe`."""
+        return await self._call(lambda node: node.probe(checks, timeout_s))
+
+    async def execute(
+        self, name: str, argv: Sequence[str], *, timeout_s: float | None = None
+    ) -> ports.Executed:
+        """See `ports.Node.execute`."""
+        return await self._call(lambda node: node.execute(name, argv, timeout_s=timeout_s))
+
+    async def inspect(self, name: str) -> ports.Inspection:
+        """See `ports.Node.inspect`."""
+        return await self._call(lambda node: node.inspect(name))
+
+    async def leave(self, mode: Literal["reap", "adopt"]) -> None:
+        """See `ports.Node.leave`."""
+        await self._call(lambda node: node.leave(mode))
+
+    async def reports(self) -> AsyncIterator[reports.Report]:
+        """See `ports.Node.reports`; ends with the node that serves now."""
+        async for report in (await self._current()).reports():
+            yield report
