@@ -88,8 +88,10 @@ def finish(
         is_output_wanted=is_output_wanted,
     )
     spec = _make_spec(planned, service, stack, worked)
+    marked = digest(spec, planned)
+    spec = dataclasses.replace(spec, digest=marked)
     return dataclasses.replace(
-        planned, command=argv, env=env, after=(), spec=spec, digest=digest(spec, planned)
+        planned, command=argv, env=env, after=(), spec=spec, digest=marked
     )
 
 
