@@ -15,7 +15,7 @@ Deed = Literal["start", "keep", "replace"]
 _COMPARED = tuple(
     field.name
     for field in dataclasses.fields(specs.ServiceSpec)
-    if field.name not in {"name", "service", "index", "env", "argv", "where"}
+    if field.name not in {"name", "service", "index", "env", "argv", "where", "digest"}
 )
 _SHOWN_LENGTH = 60
 

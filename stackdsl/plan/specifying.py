@@ -17,7 +17,11 @@ Values = Mapping[str, "refs.Ref | refs.Me"]
 
 # where a service is declared says nothing about what runs
 _read_digested = operator.attrgetter(
-    *(field.name for field in dataclasses.fields(specs.ServiceSpec) if field.name != "where")
+    *(
+        field.name
+        for field in dataclasses.fields(specs.ServiceSpec)
+        if field.name not in {"where", "digest"}
+    )
 )
 
 
@@ -51,7 +55,9 @@ def find_awaited(
 
 
 def _reads_output(service: services.Service, task: str) -> bool:
-    return any(f"{task}.output" in (entry.template or "") for entry in service.files)
+    named = f"{task}.output".replace("-", "_")
+    texts = (entry.template or "" for entry in service.files)
+    return any(named in text.replace("-", "_") for text in texts)
 
 
 def finish(
@@ -90,9 +96,7 @@ def finish(
     spec = _make_spec(planned, service, stack, worked)
     marked = digest(spec, planned)
     spec = dataclasses.replace(spec, digest=marked)
-    return dataclasses.replace(
-        planned, command=argv, env=env, after=(), spec=spec, digest=marked
-    )
+    return dataclasses.replace(planned, command=argv, env=env, after=(), spec=spec, digest=marked)
 
 
 def digest(spec: specs.ServiceSpec, planned: plans.PlannedService) -> str:
