@@ -12,6 +12,7 @@ import json
 import os
 import socketserver
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -76,12 +77,13 @@ class Store:
 
 class Connection(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        for line in self.rfile:
-            request = json.loads(line)
-            answer = getattr(store, f"do_{request.pop('op')}")
-            with store.lock:
-                result = answer(**request)
-            self.wfile.write(json.dumps(result).encode() + b"\n")
+        with suppress(ConnectionError):  # callers come and go
+            for line in self.rfile:
+                request = json.loads(line)
+                answer = getattr(store, f"do_{request.pop('op')}")
+                with store.lock:
+                    result = answer(**request)
+                self.wfile.write(json.dumps(result).encode() + b"\n")
 
 
 class Server(socketserver.ThreadingTCPServer):

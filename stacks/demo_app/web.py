@@ -1,5 +1,6 @@
 """A small HTTP server: one function answers every request."""
 
+import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -11,6 +12,10 @@ class Server(ThreadingTCPServer):
     # Not http.server's own: that asks DNS for the name of its address, which can take seconds.
     allow_reuse_address = True
     daemon_threads = True
+
+    def handle_error(self, *request: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # callers come and go
+            super().handle_error(*request)
 
 
 def serve(host: str, port: int, answer: Callable[[str, str, bytes], Answer]) -> None:

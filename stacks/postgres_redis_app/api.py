@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 
@@ -80,6 +81,10 @@ class Request(BaseHTTPRequestHandler):
 class Server(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
+
+    def handle_error(self, *request: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # callers come and go
+            super().handle_error(*request)
 
 
 with Server((os.environ["HOST"], int(os.environ["PORT"])), Request) as server:
