@@ -36,6 +36,7 @@ class NativeNode:
         self._report = report
         self._around: surroundings.Surroundings | None = None
         self._replicas: dict[str, supervising.Replica] = {}
+        self._lives: set[asyncio.Task[None]] = set()
         self._forwards = forwarding.Forwards()
         self._watcher: watching.Watcher | None = None
 
@@ -93,8 +94,7 @@ class NativeNode:
             elif not row.is_whole or not replica.resume(row):
                 replica.lose(row)
                 continue
-            self._watch(replica)
-            self._group.create_task(replica.live(), name=f"live {row.spec.name}")
+            self._begin_life(replica)
         await self._end_strays(around)
 
     async def _end_strays(self, around: surroundings.Surroundings) -> None:
@@ -143,7 +143,9 @@ class NativeNode:
 
     def _begin_life(self, replica: supervising.Replica) -> None:
         self._watch(replica)
-        self._group.create_task(replica.live(), name=f"live {replica.spec.name}")
+        life = self._group.create_task(replica.live(), name=f"live {replica.spec.name}")
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
 
     def _watch(self, replica: supervising.Replica) -> None:
         if self._watcher is not None and replica.spec.watch:
@@ -281,7 +283,7 @@ class NativeNode:
         """See `ports.Node.leave`. What serves us ends the process afterwards."""
         if mode == "reap":
             await self.reap()
-        self.let_go()
+        await self.let_go()
 
     async def reap(self, limit_s: float | None = None, *, is_bare: bool = False) -> None:
         """Stop everything in no order and give back all that the run has on this machine, its logs
@@ -300,10 +302,14 @@ class NativeNode:
         if self._around is not None:
             self._around.spawner.orphans()
 
-    def let_go(self) -> None:
+    async def let_go(self) -> None:
         """Hold nothing any longer; what lives lives on."""
         if self._around is None:
             return
+        for life in self._lives:
+            life.cancel()
+        if self._lives:
+            await asyncio.wait(self._lives)
         if self._watcher is not None:
             self._watcher.close()
         beginning.let_go(self._around)

@@ -87,7 +87,7 @@ class Server:
             is_kept = self._is_replaced
         if not is_kept:
             await self._node.reap(_CRASH_LIMIT_S, is_bare=True)
-        self._node.let_go()
+        await self._node.let_go()
 
     def _be_replaced(self) -> None:
         """Another node of the same run asks for its place: let go, and leave all as it is."""

@@ -12,7 +12,7 @@ from stackdsl.model import plans, reports, specs
 from stackdsl.model.requests import RunIdentity
 from stackdsl.node import client, spawning
 
-from tests.waiting import eventually, eventually_async
+from tests.waiting import eventually_async
 
 WITHIN_S = 10.0
 
@@ -69,10 +69,14 @@ class NativeNode:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
-    def wait(self, within_s: float = WITHIN_S) -> None:
-        """Wait until the node's process has ended."""
+    async def wait(self, within_s: float = WITHIN_S) -> None:
+        """Wait until the node's process has ended; the loop goes on, so that a stream is closed."""
+
+        async def look() -> int:
+            return os.waitpid(self.pid, os.WNOHANG)[0]
+
         with contextlib.suppress(ChildProcessError):
-            eventually(lambda: os.waitpid(self.pid, os.WNOHANG)[0], within_s=within_s)
+            await eventually_async(look, within_s=within_s)
 
 
 def identity(home: Path, **fields: object) -> RunIdentity:
@@ -115,7 +119,7 @@ async def running(run: RunIdentity | None) -> AsyncIterator[NativeNode]:
             with contextlib.suppress(Exception):
                 await native.node.leave("reap")
             native.node.close()
-            native.wait()
+            await native.wait()
             gathering.cancel()
 
 
