@@ -21,7 +21,7 @@ IS_ROOT = os.geteuid() == 0
 @service(
     port=Port(5432, scheme="postgresql"),
     user="postgres" if IS_ROOT else None,  # PostgreSQL refuses to run as root
-    ready=check(["sh", "-c", 'pg_isready --quiet -h "$HOST" -p "$PORT" -U guestbook']),
+    ready=check(["sh", "-c", 'pg_isready -q -h "$HOST" -p "$PORT" -U guestbook -d postgres']),
     stop_signal="INT",  # end sessions, then stop; TERM would wait for clients to leave
     env=TOOLS,
 )

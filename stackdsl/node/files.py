@@ -5,6 +5,8 @@ import os
 from stackdsl.model import errors, specs
 from stackdsl.node import accounts
 
+OWN_LEVELS = 4  # STATE/runs/RUN/dirs
+
 
 def prepare(spec: specs.ServiceSpec) -> None:
     """Make a replica's folder, 0700 and its user's own, and write its files.
@@ -66,14 +68,15 @@ def _write(
 def _open_way(path: str, user: str) -> None:
     """Make sure that another user can come to a folder of ours.
 
-    The run's own folders are opened for passing through (0711); ones further up are the person's.
+    The state folder and what is below are opened for passing through (0711), not for looking; ones
+    further up are the person's.
     """
-    dirs = os.path.dirname(path)
-    for ours in (dirs, os.path.dirname(dirs)):
-        mode = os.stat(ours).st_mode
-        if not mode & 0o001 and os.stat(ours).st_uid == os.geteuid():
-            os.chmod(ours, mode | 0o011)
-    above = os.path.dirname(os.path.dirname(dirs))
+    above = os.path.dirname(path)
+    for _ in range(OWN_LEVELS):
+        mode = os.stat(above).st_mode
+        if not mode & 0o001 and os.stat(above).st_uid == os.geteuid():
+            os.chmod(above, mode | 0o011)
+        above = os.path.dirname(above)
     while above != "/":
         if not os.stat(above).st_mode & 0o001:
             raise errors.ServiceError(

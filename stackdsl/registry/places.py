@@ -5,12 +5,24 @@ import os
 
 def state_root() -> str:
     """Return the state folder: $STACKDSL_STATE, else $XDG_STATE_HOME/stackdsl, else
-    ~/.local/state/stackdsl. Source: XDG Base Directory Specification."""
+    ~/.local/state/stackdsl; for root at home, /var/lib/stackdsl: services with a user of their own
+    could not pass through root's home. Source: XDG Base Directory Specification, FHS 5.8."""
     chosen = os.environ.get("STACKDSL_STATE")
     if chosen:
         return os.path.abspath(chosen)
-    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    base = os.environ.get("XDG_STATE_HOME")
+    if not base:
+        base = "/var/lib" if _is_root_at_home() else os.path.expanduser("~/.local/state")
     return os.path.join(base, "stackdsl")
+
+
+def _is_root_at_home() -> bool:
+    """Whether we are root with root's own home; a HOME that was chosen is meant."""
+    if os.geteuid() != 0:
+        return False
+    import pwd  # needed by root only
+
+    return os.path.expanduser("~") == pwd.getpwuid(0).pw_dir
 
 
 def run_folder(root: str, run: str) -> str:
