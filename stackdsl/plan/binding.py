@@ -144,10 +144,12 @@ class _Binder:
             for name in service.replica_names():
                 own = self._bind(service, name) if is_launched else _describe_found(service)
                 endpoints[name] = own
-                if default is not None:
-                    binds[name] = own[default].bound[0]
-                else:
+                if default is None:
                     binds[name] = self._find_bind(service, name) if is_launched else ""
+                elif self._world.stands[service.name].vantage == "outside":
+                    binds[name] = ""
+                else:
+                    binds[name] = own[default].bound[0]
             if service.is_stable and is_launched:
                 stable[service.name] = self._bind_stable(service)
         return layout._replace(endpoints=endpoints, binds=binds, stable=stable)

@@ -123,7 +123,7 @@ class Writer:
                 bind=self._layout.binds[name],
                 folder=f"{self._request.folder}/dirs/{name}",
             )
-            own = informing.tell_self(service, self._request.run, index, site)
+            env = self._inform(service, index, site, pairs)
             drafts.append(
                 plans.PlannedService(
                     name=name,
@@ -135,7 +135,7 @@ class Writer:
                     needs=needs,
                     ports=site.ports,
                     bind=site.bind,
-                    env=informing.merge(service, own, pairs),
+                    env=env,
                     command=None,
                     after=after,
                     stage=self._world.stages[service.name],
@@ -147,6 +147,23 @@ class Writer:
                 )
             )
         return drafts
+
+    def _inform(
+        self,
+        service: services.Service,
+        index: int,
+        site: probing.Site,
+        told: Mapping[str, informing.Pairs],
+    ) -> tuple[tuple[str, str | None], ...]:
+        """Return a replica's environment; what is outside the stack is told nothing.
+
+        Raises:
+            PlanError: a variable has two sources.
+        """
+        if self._world.stands[service.name].vantage == "outside":
+            return ()
+        own = informing.tell_self(service, self._request.run, index, site)
+        return informing.merge(service, own, told)
 
     def _find_awaited(self, service: services.Service) -> tuple[str, ...]:
         """Return the tasks whose output has to be there before the body can be called."""
