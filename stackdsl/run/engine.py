@@ -5,6 +5,7 @@ them, restarts what depends on what was restarted, and knows the state of the ru
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -15,6 +16,8 @@ from stackdsl.model import errors, plans, reports, specs, states
 from stackdsl.run import replicas, timeline, walking
 
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
+
+REPORT_TIMEOUT_S = 2.0
 
 
 class Engine:
@@ -237,11 +240,21 @@ class Engine:
             for step in steps:
                 self._fail(walk, step.id, error)
             return
+        await self._await_ended(names)
         for step in steps:
             replica = self.ledger.replicas[step.subject]
             if replica.state not in states.ENDED:
                 self.ledger.set_state(replica, "stopped", reason=replica.reason, is_final=True)
             self._finish(walk, step.id)
+
+    async def _await_ended(self, names: Sequence[str]) -> None:
+        """Wait for the reports of stopped replicas: a late one would be taken for news of the
+        start that may follow."""
+        stopped = [self.ledger.replicas[name] for name in names]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                while any(replica.state not in states.ENDED for replica in stopped):
+                    await self.ledger.changed()
 
     def _begin_forwards(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for step in steps:

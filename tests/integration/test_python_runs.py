@@ -82,7 +82,9 @@ def test_a_service_is_stopped_started_and_restarted_alone(web: stackdsl.Stack):
 
 def test_a_command_runs_in_a_services_surroundings(web: stackdsl.Stack):
     with web.up() as run:
-        done = run["load"][1].exec(["sh", "-c", "echo $STACKDSL_SERVICE $STACKDSL_INDEX $WEB_ADDR; exit 3"])
+        done = run["load"][1].exec(
+            ["sh", "-c", "echo $STACKDSL_SERVICE $STACKDSL_INDEX $WEB_ADDR; exit 3"]
+        )
         assert done.exit_code == 3
         assert done.stdout == f"load 1 {run['web'].addr}\n"
 
