@@ -1,0 +1,91 @@
+"""Graphs of stacks and plans: nodes, edges, components, the critical path."""
+
+from stackdsl.model import places
+from stackdsl.plan import graphs
+from tests.unit.plan.making import after, lan, plan, port, service, ssh, stack, task, uses
+
+SHOP = stack(
+    service("db", port(5432)),
+    task("migrate", needs=[uses("db")]),
+    service("api", port(8080), needs=[uses("db"), after("migrate", "completed")], replicas=2),
+    service("alone"),
+)
+
+
+def edges_of(view):
+    return {(e.source, e.target): (e.kind, e.condition, e.address) for e in view.edges}
+
+
+def test_a_stack_is_a_graph_without_addresses():
+    view = graphs.view_dependencies(SHOP)
+
+    assert [(node.id, node.kind, node.host) for node in view.nodes] == [
+        ("alone", "service", "local"),
+        ("api", "service", "local"),
+        ("db", "service", "local"),
+        ("migrate", "task", "local"),
+    ]
+    assert edges_of(view) == {
+        ("api", "db"): ("link", "ready", None),
+        ("api", "migrate"): ("needs", "completed", None),
+        ("migrate", "db"): ("link", "ready", None),
+    }
+
+
+def test_a_plan_tells_addresses_and_a_run_states():
+    made = plan(SHOP)
+
+    view = graphs.view_dependencies(made, {"db": "ready"})
+
+    db = next(node for node in view.nodes if node.id == "db")
+    assert db.state == "ready"
+    assert edges_of(view)["api", "db"] == ("link", "ready", made.links[0].address)
+
+
+def test_components_are_found_largest_first():
+    assert graphs.find_components(graphs.view_dependencies(SHOP)) == (
+        ("api", "db", "migrate"),
+        ("alone",),
+    )
+
+
+def test_the_critical_path_is_the_longest_chain_in_the_order_of_starting():
+    assert graphs.find_critical_path(graphs.view_dependencies(SHOP)) == ("db", "migrate", "api")
+
+
+def test_the_critical_path_does_not_follow_planned_needs():
+    ring = stack(
+        service("a", port(1), needs=[uses("b", "planned")]),
+        service("b", port(1), needs=[uses("a", "planned")]),
+        service("c", needs=[uses("a")]),
+    )
+
+    assert graphs.find_critical_path(graphs.view_dependencies(ring)) == ("a", "c")
+
+
+def test_a_topology_shows_what_runs_where_and_who_calls_whom():
+    made = plan(
+        stack(
+            service("db", port(5432), runs_on=ssh("db")),
+            service("api", needs=[uses("db"), uses("mail")]),
+            service("mail", runs_on=places.External(host="mail", port=25), me=False),
+        ),
+        lan({"local": "10.0.0.1", "db": "10.0.0.2"}),
+    )
+
+    view = graphs.view_topology(made)
+
+    assert [node.id for node in view.nodes] == ["api", "db", "host:db", "host:local", "mail"]
+    assert edges_of(view) == {
+        ("host:db", "db"): ("runs", None, None),
+        ("host:local", "api"): ("runs", None, None),
+        ("host:local", "host:db"): ("lan", None, "10.0.0.2"),
+    }
+
+
+def test_an_empty_stack_has_an_empty_graph():
+    view = graphs.view_dependencies(stack())
+
+    assert view.nodes == ()
+    assert graphs.find_components(view) == ()
+    assert graphs.find_critical_path(view) == ()

@@ -1,0 +1,116 @@
+"""Graphs as a tree, Mermaid, DOT and JSON."""
+
+import itertools
+import json
+
+from stackdsl.model import graphs
+from stackdsl.views import graphs as views
+
+
+def node(name, kind="service", host="local", state=None):
+    return graphs.GraphNode(id=name, kind=kind, host=host, state=state)
+
+
+def edge(source, target, kind="link", address=None, condition="ready"):
+    return graphs.GraphEdge(
+        source=source, target=target, kind=kind, address=address, condition=condition
+    )
+
+
+SHOP = graphs.GraphView(
+    name="shop",
+    nodes=(
+        node("api", state="ready"),
+        node("db"),
+        node("mail", host=None),
+        node("migrate", kind="task"),
+        node("web"),
+    ),
+    edges=(
+        edge("api", "db", address="127.1.2.3:5432"),
+        edge("api", "mail", condition="planned"),
+        edge("api", "migrate", kind="needs", condition="completed"),
+        edge("migrate", "db"),
+        edge("web", "api"),
+        edge("web", "migrate", kind="needs", condition="completed"),
+    ),
+)
+ODD = graphs.GraphView(
+    name='a "b" \\ c',
+    nodes=(node('x"y|<z>', host="h\\[1]"), node("end"), node("host:h", kind="host", host=None)),
+    edges=(edge('x"y|<z>', "end"), edge("host:h", "end", kind="runs", condition=None)),
+)
+RING = graphs.GraphView(
+    name="ring",
+    nodes=(node("a"), node("b")),
+    edges=(edge("a", "b", condition="planned"), edge("b", "a", condition="planned")),
+)
+
+
+def test_a_tree_draws_what_is_needed_below_who_needs_it():
+    assert views.graph_tree(SHOP).splitlines() == [
+        "web [local]",
+        "├─ api [local] [ready]  ready",
+        "│  ├─ db [local]  ready 127.1.2.3:5432",
+        "│  ├─ mail [external]  planned",
+        "│  └─ migrate [task] [local]  completed",
+        "│     └─ db [local]  ready",
+        "└─ migrate [task] [local]  completed (above)",
+    ]
+
+
+def test_a_tree_of_a_ring_ends():
+    assert views.graph_tree(RING).splitlines() == [
+        "a [local]",
+        "└─ b [local]  planned",
+        "   └─ a [local]  planned (above)",
+    ]
+
+
+def test_a_tree_of_a_long_chain_is_drawn():
+    names = [f"s{n:05}" for n in range(3000)]
+    chain = graphs.GraphView(
+        name="chain",
+        nodes=tuple(node(name) for name in names),
+        edges=tuple(edge(a, b) for a, b in itertools.pairwise(names)),
+    )
+
+    assert len(views.graph_tree(chain).splitlines()) == 3000
+
+
+def test_mermaid_draws_order_solid_and_planned_dashed():
+    lines = views.graph_mermaid(SHOP).splitlines()
+
+    assert lines[0] == "flowchart LR"
+    assert '  n0["api<br/>local<br/>ready"]' in lines
+    assert '  n3(["migrate<br/>task<br/>local"])' in lines
+    assert '  n0 -->|"ready 127.1.2.3:5432"| n1' in lines
+    assert '  n0 -.->|"planned"| n2' in lines
+
+
+def test_mermaid_escapes_what_would_end_a_label():
+    text = views.graph_mermaid(ODD)
+
+    assert "x#34;y#124;#60;z#62;<br/>h#92;#91;1#93;" in text
+    assert "  n1" in text  # "end" is a word of Mermaid, so ids are numbers
+
+
+def test_dot_quotes_names():
+    lines = views.graph_dot(ODD).splitlines()
+
+    assert lines[0] == 'digraph "a \\"b\\" \\\\ c" {'
+    assert '  "x\\"y|<z>" [label="x\\"y|<z>\\nh\\\\[1]", shape=box];' in lines
+    assert '  "x\\"y|<z>" -> "end" [label="ready"];' in lines
+    assert lines[-1] == "}"
+
+
+def test_json_tells_nodes_and_edges():
+    value = json.loads(json.dumps(views.graph_json(SHOP)))
+
+    assert value["nodes"][0] == {
+        "id": "api", "kind": "service", "host": "local", "state": "ready",
+    }  # fmt: skip
+    assert value["edges"][0] == {
+        "from": "api", "to": "db", "kind": "link",
+        "address": "127.1.2.3:5432", "condition": "ready",
+    }  # fmt: skip
