@@ -1,6 +1,5 @@
 """`validate`, `plan` and `graph`: what a stack is, without starting anything of it."""
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -85,6 +84,8 @@ def plan(
     facts_file: str | None,
 ) -> int:
     """Print the plan of a stack; return the exit code."""
+    import asyncio  # here and in `graph`: validate does without
+
     from stackdsl.model import facts
     from stackdsl.registry import places
     from stackdsl.session import looking
@@ -124,6 +125,8 @@ def graph(words: Sequence[str], option: str | None, *, form: str, kind: str) -> 
     made: plans.Plan | None = None
     states: dict[str, str] = {}
     if record is not None and record.has_controller:
+        import asyncio
+
         made, states = asyncio.run(_ask_run(record))
     source = made or stacks.load(chosen.file).plan()
     from stackdsl.plan import graphs

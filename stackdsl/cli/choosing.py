@@ -1,4 +1,4 @@
-"""Which stack or run a command is about: reads STACK off its words, after recovering what was left."""
+"""Which stack or run a command is about: STACK, read off its words after recovery."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The commands: their names, arguments and options. What they do is imported when they are called."""
+"""The commands: names, arguments, options. What they do is imported when they are called."""
 
 import sys
 from typing import Annotated, Any
@@ -21,11 +21,12 @@ CopyOption = Annotated[
     str | None, typer.Option("--copy", metavar="NAME", help="A copy beside the run: stack@NAME.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-OnlyStack = Annotated[list[str] | None, typer.Argument(metavar="[STACK]", show_default=False)]
+_STACK_HELP = "A file or a run; may be left out."
+OnlyStack = Annotated[list[str] | None, typer.Argument(metavar="[STACK]", help=_STACK_HELP)]
 Services = Annotated[
-    list[str] | None, typer.Argument(metavar="[STACK] [SERVICE]...", show_default=False)
+    list[str] | None, typer.Argument(metavar="[STACK] [SERVICE]...", help=_STACK_HELP)
 ]
-OneService = Annotated[list[str], typer.Argument(metavar="[STACK] SERVICE", show_default=False)]
+OneService = Annotated[list[str], typer.Argument(metavar="[STACK] SERVICE", help=_STACK_HELP)]
 TimeoutOption = Annotated[
     str | None, typer.Option("--timeout", metavar="TIME", help='Give up after it: "30s", "2m".')
 ]
@@ -73,8 +74,6 @@ def call(arguments: list[str]) -> int:
 def _wrong_call(error: Any, arguments: list[str]) -> errors.UsageError:
     """Return our form of what click found wrong."""
     context = error.ctx
-    if context is not None and type(error).__name__ == "NoArgsIsHelpError":
-        return errors.UsageError("usage.no-command", "cannot do nothing: no command", do="")
     name = context.info_name if context is not None and context.parent is not None else None
     where = f"stackdsl {name}" if name else "stackdsl"
     option = getattr(error, "option_name", None)
@@ -98,7 +97,9 @@ def _unknown(kind: str, word: str, known: list[str], where: str = "stackdsl") ->
         after = "; options of the command to run stand after --"
     return errors.UsageError(
         f"usage.unknown-{kind}",
-        f'cannot run {where}: there is no {kind} "{word}"',
+        f'cannot run "{word}": {where} has no such {kind}'
+        if kind == "command"
+        else f'cannot read "{word}": {where} has no such {kind}',
         why=f"near: {', '.join(near)}" if near else "",
         do=f"see {where} --help{after}",
     )
@@ -122,10 +123,12 @@ def _show_frames(is_wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def stackdsl_(
     context: typer.Context,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
-    traceback: Annotated[
+    _traceback: Annotated[
         bool,
         typer.Option(
             "--traceback", callback=_show_frames, is_eager=True, help="Show our frames in errors."
@@ -140,6 +143,7 @@ def stackdsl_(
 
 @app.command()
 def run(
+    *,
     words: Services = None,
     stack: StackOption = None,
     copy: CopyOption = None,
@@ -148,10 +152,19 @@ def run(
     ] = False,
     debug: Annotated[
         str | None,
-        typer.Option("--debug", metavar="SERVICE", help="Its deadlines and liveness are off."),
+        typer.Option(
+            "--debug",
+            metavar="SERVICE",
+            help="Its deadlines and liveness are off; it has this terminal.",
+        ),
     ] = None,
 ) -> int:
-    """Run a stack in front until it ends or Ctrl-C; SERVICE: only these and what they need."""
+    """Run a stack in front, until it ends or Ctrl-C.
+
+    With SERVICE: only these and what they need. Output of services goes to stdout, everything
+    else to stderr. A service that failed for good stops the run (exit 1); Ctrl-C stops it in
+    order, a second one at once (both 130).
+    """
     from stackdsl.cli import running
 
     return running.run(words or [], stack, copy, until_ready=until_ready, debug=debug)
@@ -159,12 +172,17 @@ def run(
 
 @app.command()
 def start(
+    *,
     words: Services = None,
     stack: StackOption = None,
     copy: CopyOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Start a stack and leave it running; on a living run: change it, or start SERVICE."""
+    """Start a stack and leave it running, or change a run.
+
+    Returns when everything is ready. On a living run: what its file says now is carried out,
+    and nothing else touched; with SERVICE, these are started.
+    """
     from stackdsl.cli import starting
 
     return starting.start(words or [], stack, copy, as_json=as_json)
@@ -172,19 +190,23 @@ def start(
 
 @app.command()
 def stop(
+    *,
     words: Services = None,
     stack: StackOption = None,
     now: Annotated[bool, typer.Option("--now", help="Kill at once, in no order.")] = False,
 ) -> int:
-    """Stop a run, or some of its services with all they started."""
+    """Stop a run, or some of its services."""
     from stackdsl.cli import stopping
 
     return stopping.stop(words or [], stack, at_once=now)
 
 
 @app.command()
-def restart(words: Services = None, stack: StackOption = None) -> int:
-    """Restart services of a run (all without SERVICE); returns when they are ready again."""
+def restart(*, words: Services = None, stack: StackOption = None) -> int:
+    """Restart services of a run; all without SERVICE.
+
+    Returns when they are ready again. Tasks are run again only when named.
+    """
     from stackdsl.cli import stopping
 
     return stopping.restart(words or [], stack)
@@ -192,6 +214,7 @@ def restart(words: Services = None, stack: StackOption = None) -> int:
 
 @app.command()
 def status(
+    *,
     words: OnlyStack = None,
     stack: StackOption = None,
     as_json: JsonOption = False,
@@ -204,7 +227,7 @@ def status(
 
 
 @app.command()
-def ps(as_json: JsonOption = False) -> int:
+def ps(*, as_json: JsonOption = False) -> int:
     """List the runs of this user."""
     from stackdsl.cli import watching
 
@@ -213,6 +236,7 @@ def ps(as_json: JsonOption = False) -> int:
 
 @app.command()
 def logs(
+    *,
     words: Services = None,
     stack: StackOption = None,
     follow: Annotated[
@@ -227,7 +251,7 @@ def logs(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Print what services wrote, by time; also of a run that has ended."""
+    """Print what services wrote; of ended runs too."""
     from stackdsl.cli import reading
 
     return reading.logs(
@@ -237,6 +261,7 @@ def logs(
 
 @app.command()
 def events(
+    *,
     words: OnlyStack = None,
     stack: StackOption = None,
     since: Annotated[
@@ -250,7 +275,10 @@ def events(
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Print what happened in a run, a line or an object for each event."""
+    """Print what happened in a run.
+
+    A line, or with --json an object a line, for each event that is kept.
+    """
     from stackdsl.cli import watching
 
     return watching.events(
@@ -265,6 +293,7 @@ def events(
 
 @app.command(name="wait")
 def wait_(
+    *,
     words: Services = None,
     stack: StackOption = None,
     wanted: Annotated[
@@ -273,7 +302,11 @@ def wait_(
     ] = None,
     timeout: TimeoutOption = None,
 ) -> int:
-    """Wait until a run or services are ready (tasks: completed), or in STATE."""
+    """Wait until a run or services are ready, or in STATE.
+
+    A task is waited for until it has completed. Exit 1 when time is up, or when it can no
+    longer come about.
+    """
     from stackdsl.cli import watching
 
     return watching.wait(words or [], stack, wanted=wanted, timeout=timeout)
@@ -281,20 +314,24 @@ def wait_(
 
 @app.command(name="exec")
 def exec_(
+    *,
     words: Annotated[
-        list[str], typer.Argument(metavar="[STACK] SERVICE -- ARGV...", show_default=False)
+        list[str], typer.Argument(metavar="[STACK] SERVICE -- ARGV...", help=_STACK_HELP)
     ],
     stack: StackOption = None,
 ) -> int:
-    """Run a command with a service's environment, folder and user; its exit code is ours."""
+    """Run a command as a service would run it.
+
+    With the service's environment, folder and user, and this terminal; its exit code is ours.
+    """
     from stackdsl.cli import entering
 
     return entering.execute(words, stack)
 
 
 @app.command()
-def shell(words: OneService, stack: StackOption = None) -> int:
-    """Open $SHELL with a service's environment, folder and user."""
+def shell(*, words: OneService, stack: StackOption = None) -> int:
+    """Open $SHELL as a service would run it."""
     from stackdsl.cli import entering
 
     return entering.shell(words, stack)
@@ -302,11 +339,12 @@ def shell(words: OneService, stack: StackOption = None) -> int:
 
 @app.command()
 def do(
-    words: Annotated[list[str], typer.Argument(metavar="[STACK] TASK", show_default=False)],
+    *,
+    words: Annotated[list[str], typer.Argument(metavar="[STACK] TASK", help=_STACK_HELP)],
     stack: StackOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Run a task of a living run again and print its output."""
+    """Run a task again and print its output."""
     from stackdsl.cli import entering
 
     return entering.do(words, stack, as_json=as_json)
@@ -314,12 +352,17 @@ def do(
 
 @app.command()
 def clean(
+    *,
     names: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Stop living runs too.")] = False,
     volumes: Annotated[bool, typer.Option("--volumes", help="Named volumes too.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Give back what runs without a controller left, and the folders of ended runs."""
+    """Give back what ended runs left.
+
+    Ends what lives without a controller, and removes the folders of ended runs, their logs
+    included.
+    """
     from stackdsl.cli import stopping
 
     return stopping.clean(names or [], everything=everything, volumes=volumes, as_json=as_json)
@@ -327,9 +370,12 @@ def clean(
 
 @app.command()
 def validate(
-    words: OnlyStack = None, stack: StackOption = None, as_json: JsonOption = False
+    *, words: OnlyStack = None, stack: StackOption = None, as_json: JsonOption = False
 ) -> int:
-    """Check everything that is written in a stack; contacts nobody, starts nothing."""
+    """Check a stack; contacts nobody.
+
+    Everything that is wrong is told at once, each with its line and what to do.
+    """
     from stackdsl.cli import checking
 
     return checking.validate(words or [], stack, as_json=as_json)
@@ -337,6 +383,7 @@ def validate(
 
 @app.command()
 def plan(
+    *,
     words: Services = None,
     stack: StackOption = None,
     copy: CopyOption = None,
@@ -347,7 +394,11 @@ def plan(
         typer.Option("--facts", metavar="FILE", help="Plan for these machines (JSON)."),
     ] = None,
 ) -> int:
-    """Show what run or start would do, with every address and its reason; changes nothing."""
+    """Show what run or start would do.
+
+    With every address, its reason, and the cause of each step. Looks at the machine unless
+    --offline; changes nothing.
+    """
     from stackdsl.cli import checking
 
     return checking.plan(
@@ -357,6 +408,7 @@ def plan(
 
 @app.command()
 def graph(
+    *,
     words: OnlyStack = None,
     stack: StackOption = None,
     form: Annotated[
@@ -367,14 +419,17 @@ def graph(
     ] = "dependency",
     as_json: JsonOption = False,
 ) -> int:
-    """Draw who needs whom, or who speaks to whom where; with the states of a living run."""
+    """Draw who needs whom, or what runs where.
+
+    With the states of the run, if it is alive.
+    """
     from stackdsl.cli import checking
 
     return checking.graph(words or [], stack, form="json" if as_json else form, kind=kind)
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> int:
+def doctor(*, as_json: JsonOption = False) -> int:
     """Say what this machine can do for stacks."""
     from stackdsl.cli import diagnosing
 
@@ -383,16 +438,21 @@ def doctor(as_json: JsonOption = False) -> int:
 
 @app.command()
 def explain(
-    code: Annotated[str, typer.Argument(metavar="CODE")], as_json: JsonOption = False
+    *, code: Annotated[str, typer.Argument(metavar="CODE")], as_json: JsonOption = False
 ) -> int:
-    """Say what an error code means and what to do."""
+    """Say what an error code means."""
     from stackdsl.cli import diagnosing
 
     return diagnosing.explain(code, as_json=as_json)
 
 
 @app.command(name="_controller", hidden=True)
-def controller(file: str, names: list[str] | None = None, copy: CopyOption = None) -> int:
+def controller(
+    *,
+    file: Annotated[str, typer.Argument()],
+    names: Annotated[list[str] | None, typer.Argument()] = None,
+    copy: CopyOption = None,
+) -> int:
     """Own a run in the background; started by `start`."""
     from stackdsl.cli import starting
 

@@ -1,6 +1,8 @@
 """`stop`, `restart` and `clean`: the end of services and runs."""
 
 import asyncio
+import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from stackdsl.views import statuses
 
 if TYPE_CHECKING:
     from stackdsl.registry import store as stores
+
+_END_TIMEOUT_S = 5.0
 
 
 def stop(words: Sequence[str], option: str | None, *, at_once: bool) -> int:
@@ -32,8 +36,22 @@ async def _stop(record: "stores.Record", names: Sequence[str], *, at_once: bool)
             print(f"{', '.join(names)} of {record.run}: stopped", file=sys.stderr)
             return 0
         await client.stop_run(at_once)
+    _wait_for_end(record)
     print(f"{record.run} is stopped", file=sys.stderr)
     return 0
+
+
+def _wait_for_end(record: "stores.Record") -> None:
+    """Wait until the run's controller process is gone too."""
+    try:
+        watched = os.pidfd_open(record.controller.pid)
+    except OSError:
+        return
+    try:
+        if record.has_controller:
+            select.select([watched], [], [], _END_TIMEOUT_S)
+    finally:
+        os.close(watched)
 
 
 def restart(words: Sequence[str], option: str | None) -> int:

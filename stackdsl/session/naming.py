@@ -4,9 +4,12 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from stackdsl.model import errors
-from stackdsl.registry import store as stores
+
+if TYPE_CHECKING:  # checking a stack reads no store, and sqlite3 costs start-up time
+    from stackdsl.registry import store as stores
 
 _COPY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 
@@ -37,14 +40,14 @@ class Chosen:
     rest: tuple[str, ...] = ()
 
 
-def is_run_alive(record: stores.Record) -> bool:
+def is_run_alive(record: "stores.Record") -> bool:
     """Whether a stored run still is something: owned, or adopted and left behind."""
     return not record.is_ended
 
 
 def choose(
     words: Sequence[str],
-    runs: Sequence[stores.Record],
+    runs: "Sequence[stores.Record]",
     *,
     option: str | None = None,
     wants: str = "any",
@@ -72,7 +75,7 @@ def choose(
     return _default(words, names, wants)
 
 
-def _named(word: str, names: dict[str, stores.Record]) -> Chosen | None:
+def _named(word: str, names: "dict[str, stores.Record]") -> Chosen | None:
     if os.path.isfile(word):
         path = os.path.abspath(word)
         for record in names.values():
@@ -83,7 +86,7 @@ def _named(word: str, names: dict[str, stores.Record]) -> Chosen | None:
     return None if known is None else Chosen(file=known.file, run=known.run)
 
 
-def _default(words: Sequence[str], names: dict[str, stores.Record], wants: str) -> Chosen:
+def _default(words: Sequence[str], names: "dict[str, stores.Record]", wants: str) -> Chosen:
     rest = tuple(words)
     if wants != "file" and len(names) == 1:
         record = next(iter(names.values()))
@@ -117,7 +120,7 @@ def _files_in(folder: str) -> list[str]:
     )
 
 
-def _no_run(rest: Sequence[str], names: dict[str, stores.Record]) -> errors.UsageError:
+def _no_run(rest: Sequence[str], names: "dict[str, stores.Record]") -> errors.UsageError:
     if names:
         return _many("living runs", sorted(names))
     word = f': "{rest[0]}" is neither a file nor a living run' if rest else ""
@@ -137,7 +140,7 @@ def _many(what: str, choices: Sequence[str]) -> errors.UsageError:
     )
 
 
-def _unknown(word: str, names: dict[str, stores.Record]) -> errors.UsageError:
+def _unknown(word: str, names: "dict[str, stores.Record]") -> errors.UsageError:
     import difflib  # only on the way out: costs start-up time
 
     choices = [*names, *_files_in("."), *_files_in("stacks")]

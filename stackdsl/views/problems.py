@@ -16,20 +16,20 @@ def _format_one(error: errors.StackError, paint: lines.Paint) -> str:
     if not paint.is_on:
         return error.text()
     first, *rest = error.text().splitlines()
-    rows = [paint(first, "bold red")]
-    for row in rest:
-        label = row[:9]
-        if label.strip() in ("where", "why", "do", "code"):
-            row = (
-                paint(label, "dim")
-                + (  # noqa: PLW2901  # the same row, painted
-                    paint(row[9:], "bold") if label.strip() == "do" else row[9:]
-                )
-            )
-        elif row.startswith("  | "):
-            row = paint("  | ", "dim") + lines.tame(row[4:])  # noqa: PLW2901  # as above
-        rows.append(row)
-    return "\n".join(rows)
+    return "\n".join([paint(first, "bold red"), *(_paint_row(row, paint) for row in rest)])
+
+
+def _paint_row(row: str, paint: lines.Paint) -> str:
+    label, text = row[:9], row[9:]
+    match label.strip():
+        case "do":
+            return paint(label, "dim") + paint(text, "bold")
+        case "where" | "why" | "code":
+            return paint(label, "dim") + text
+        case _ if row.startswith("  | "):
+            return paint("  | ", "dim") + lines.tame(row[4:])
+        case _:
+            return row
 
 
 def format_warning(notice: plans.Notice, paint: lines.Paint) -> str:
