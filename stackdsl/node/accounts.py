@@ -25,7 +25,7 @@ class Account:
 
 def find(user: str) -> Account | None:
     """Return the account of a user's name, or of a number."""
-    import pwd  # noqa: PLC0415  # few services name a user
+    import pwd  # few services name a user
 
     try:
         entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)

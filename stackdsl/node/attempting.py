@@ -252,7 +252,7 @@ class Attempt:
                 )
 
     def _on_live(self, check: specs.Check) -> Callable[[bool, str], None]:
-        def changed(is_ok: bool, seen: str) -> None:  # noqa: FBT001  # Trial.keep's callback
+        def changed(is_ok: bool, seen: str) -> None:  # Trial.keep's callback
             if not is_ok:
                 times = check.probe.timing.failures
                 self.wish(
@@ -262,7 +262,7 @@ class Attempt:
         return changed
 
     def _on_ready(self, number: int, check: specs.Check) -> Callable[[bool, str], None]:
-        def changed(is_ok: bool, seen: str) -> None:  # noqa: FBT001  # as above
+        def changed(is_ok: bool, seen: str) -> None:  # as above
             was_bad = bool(self._bad)
             self._bad.pop(number, None)
             if not is_ok:

@@ -131,7 +131,7 @@ def _log_ourselves(folder: str) -> None:
 
 def become_subreaper() -> None:
     """Make what our descendants leave behind fall to us. Source: PR_SET_CHILD_SUBREAPER(2const)."""
-    import ctypes  # noqa: PLC0415  # 5 ms; loaded while the controller still plans
+    import ctypes  # 5 ms; loaded while the controller still plans
 
     ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
 

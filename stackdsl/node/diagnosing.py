@@ -116,7 +116,7 @@ def _interpreter(path: str) -> str:
 
 
 def _suggest(program: str, path: str | None) -> str:
-    import difflib  # noqa: PLC0415  # only for people, after a failure
+    import difflib  # only for people, after a failure
 
     names: set[str] = set()
     for folder in (path or os.defpath).split(os.pathsep):

@@ -52,7 +52,7 @@ def _write(
         parent = os.path.dirname(parent)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     if file.copy is not None:
-        import shutil  # noqa: PLC0415  # loads every compressor; few services copy
+        import shutil  # loads every compressor; few services copy
 
         shutil.copyfile(file.copy, path)
         shutil.copymode(file.copy, path)
@@ -92,6 +92,6 @@ def _open_way(path: str, user: str) -> None:
 def drop(path: str) -> None:
     """Delete a replica's folder and all that is in it; what is gone already is fine."""
     if path and os.path.isdir(path):
-        import shutil  # noqa: PLC0415  # as above
+        import shutil  # as above
 
         shutil.rmtree(path, ignore_errors=True)

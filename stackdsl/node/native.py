@@ -170,7 +170,7 @@ class NativeNode:
             replica.revive()
             self._begin_life(replica)
 
-    async def stop(self, names: Sequence[str], at_once: bool = False) -> None:  # noqa: FBT001, FBT002  # the Protocol's keyword comes as a position over the wire
+    async def stop(self, names: Sequence[str], at_once: bool = False) -> None:  # the Protocol's keyword comes as a position over the wire
         """See `ports.Node.stop`."""
         wish = attempting.Wish(kind="stop", at_once=at_once)
         await self._stop([self._replicas[n] for n in names if n in self._replicas], wish)

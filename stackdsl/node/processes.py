@@ -13,7 +13,6 @@ from typing import Any
 
 from stackdsl.node import accounts, diagnosing, launches, proctable, wrapping
 
-
 OnExit = Callable[[], None]
 
 

@@ -42,7 +42,8 @@ class Server:
     async def serve(self, stream: socket.socket) -> None:
         """Answer until the controller is gone or has sent us away; then do what was agreed."""
         for number in (signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+            # Passed over, not ignored: what is ignored stays ignored in everything we start.
+            signal.signal(number, _pass_over)
         self._loop.add_signal_handler(signal.SIGTERM, self._abandoned.set)
         self._loop.add_signal_handler(signal.SIGUSR1, self._be_replaced)
         self._loop.add_signal_handler(signal.SIGCHLD, self._note_child)
@@ -103,6 +104,10 @@ class Server:
     def _reap(self) -> None:
         self._is_reaping = False
         self._node.reap_orphans()
+
+
+def _pass_over(_number: int, _frame: object) -> None:
+    """Take no notice of a signal."""
 
 
 async def _serve(stream: socket.socket) -> None:

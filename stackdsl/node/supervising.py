@@ -293,7 +293,7 @@ def _lost() -> attempting.End:
 
 def unknown(name: str, known: list[str]) -> errors.UsageError:
     """Return that a run has no such replica on this machine."""
-    import difflib  # noqa: PLC0415  # only for people, after a mistake
+    import difflib  # only for people, after a mistake
 
     near = difflib.get_close_matches(name, known, n=1)
     return errors.UsageError(

@@ -11,7 +11,6 @@ import pytest
 from stackdsl import ports
 from stackdsl.model import errors, probes, reports, services, specs
 from stackdsl.model.requests import RunIdentity, Wanted
-
 from tests.waiting import eventually_async
 from tests.worlds import memory, native
 

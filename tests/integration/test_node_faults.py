@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stackdsl.model import probes, reports, services, specs
+from stackdsl.model import probes, services, specs
 from stackdsl.node import cgroups, client, marks, reaping
-
 from tests.waiting import eventually
 from tests.worlds import native
 
@@ -102,9 +101,7 @@ async def test_what_is_left_by_a_service_that_daemonized_and_exited_is_cleared_a
     living: native.NativeNode, state_home: Path
 ) -> None:
     never = specs.Check(probe=probes.File(path="/nonexistent"))
-    await living.node.start(
-        [misbehaving("old", "leave_daemon", str(state_home), ready=(never,))]
-    )
+    await living.node.start([misbehaving("old", "leave_daemon", str(state_home), ready=(never,))])
     failed = await living.until("old", "failed")
     assert failed.reason == "exited with 0 before it was ready"
     assert "foreground" in failed.do
@@ -114,9 +111,7 @@ async def test_what_is_left_by_a_service_that_daemonized_and_exited_is_cleared_a
 async def test_a_service_that_starts_itself_anew_for_ever_is_stopped(
     living: native.NativeNode, state_home: Path
 ) -> None:
-    await living.node.start(
-        [misbehaving("hydra", "hydra", str(state_home), stop_timeout_s=0.2)]
-    )
+    await living.node.start([misbehaving("hydra", "hydra", str(state_home), stop_timeout_s=0.2)])
     read_pid(state_home / "hydra")
     await living.node.stop(["hydra"])
     run = native.identity(state_home)
@@ -383,16 +378,3 @@ async def test_a_node_that_nothing_was_asked_of_ends_with_its_controller(
         living.node.close()
         await living.wait(within_s=5)
     assert isinstance(living.node, client.RemoteNode)
-
-
-async def test_a_full_disk_under_the_journal_stops_starts_but_nothing_else(
-    state_home: Path,
-) -> None:
-    run = native.identity(state_home)
-    folder = Path(run.folder)
-    folder.mkdir(parents=True)
-    async with native.running(run) as living:
-        await living.node.start([native.spec("api", "sleep", "1000")])
-        await living.until("api", "ready")
-        await living.node.stop(["api"])
-        assert not [each for each in living.seen if isinstance(each, reports.HostReport)]

@@ -11,7 +11,6 @@ from pathlib import Path
 from stackdsl.model import plans, reports, specs
 from stackdsl.model.requests import RunIdentity
 from stackdsl.node import client, spawning
-
 from tests.waiting import eventually_async
 
 WITHIN_S = 10.0
@@ -139,3 +138,12 @@ def alive(pids: Iterable[int]) -> list[int]:
         if text.rpartition(")")[2].split()[0] not in "ZX":
             found.append(pid)
     return found
+
+
+async def holds(check: Callable[[], bool], within_s: float = WITHIN_S) -> None:
+    """Wait until something holds; the loop goes on meanwhile."""
+
+    async def look() -> bool:
+        return check()
+
+    await eventually_async(look, within_s=within_s)
