@@ -79,6 +79,9 @@ async def serve_controller(
             except errors.StackError as error:
                 await serving.refuse(parent, error)
                 return
+            except Exception as error:  # noqa: BLE001 - nobody sees our stderr
+                await serving.refuse(parent, _bug(error))
+                return
             _redirect_output(controller.folder)
             server = await controller.serve(answering.Answers(controller))
             controller.group.create_task(controller.start_all(plan), name="start")
@@ -89,6 +92,17 @@ async def serve_controller(
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _bug(error: Exception) -> errors.InternalError:
+    import traceback  # only for bugs
+
+    return errors.InternalError(
+        "internal.controller",
+        f"cannot start the controller: {type(error).__name__}: {error}",
+        do="this is a bug of stackdsl: please report it with the frames below",
+        frames="".join(traceback.format_tb(error.__traceback__)),
+    )
 
 
 def _redirect_output(folder: str) -> None:

@@ -254,18 +254,11 @@ def _check_loopback() -> Finding:
 
 def _check_state_folder() -> Finding:
     root = places.state_root()
-    try:
-        os.makedirs(root, mode=0o700, exist_ok=True)
-        usage = shutil.disk_usage(root)
-    except OSError as error:
-        return Finding(
-            name="state folder",
-            state="missing",
-            detail=f"{root}: {error.strerror}",
-            do="make it writable, or name another in $STACKDSL_STATE",
-        )
-    is_writable = os.access(root, os.W_OK)
-    free = f"{usage.free / 2**30:.1f} GiB free"
+    there = root
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    is_writable = os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
+    free = f"{shutil.disk_usage(there).free / 2**30:.1f} GiB free"
     return Finding(
         name="state folder",
         state="ok" if is_writable else "missing",
