@@ -27,11 +27,15 @@ class Mine:
 
 
 def look_at_machine() -> frozenset[str]:
-    """Return the interfaces, network namespaces, our control groups and our temporary files."""
+    """Return the interfaces, network namespaces, our control groups and our temporary files.
+
+    A control group counts when it is empty: one with processes is someone's who still works, or is
+    found by its processes.
+    """
     return frozenset(
         [f"interface {name}" for name in _names("/sys/class/net")]
         + [f"namespace {name}" for name in _names("/run/netns")]
-        + [f"cgroup {root}/{n}" for root in CGROUPS for n in _names(root) if _is_ours(n)]
+        + [f"cgroup {r}/{n}" for r in CGROUPS for n in _names(r) if _is_ours(n) and _is_empty(r, n)]
         + [f"file {root}/{n}" for root in TEMPORARY for n in _names(root) if _is_ours(n)]
     )
 
@@ -60,6 +64,13 @@ def name_children(pids: frozenset[int]) -> dict[int, str]:
 
 def _is_ours(name: str) -> bool:
     return name.startswith("stackdsl")
+
+
+def _is_empty(root: str, name: str) -> bool:
+    try:
+        return not Path(root, name, "cgroup.procs").read_text()
+    except OSError:
+        return False  # just removed
 
 
 def _carries(pid: int, home: str) -> bool:

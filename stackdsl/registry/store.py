@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,9 +84,10 @@ class Store:
         if self._connection is None:
             try:
                 os.makedirs(self.root, mode=0o700, exist_ok=True)
+                if not self.exists:
+                    self._create()
                 connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-                os.chmod(self.path, 0o600)
-                self._prepare(connection)
+                self._check_version(connection)
             except sqlite3.Error as error:
                 raise self._broken(error) from error
             except OSError as error:
@@ -98,7 +99,23 @@ class Store:
             self._connection = connection
         return self._connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _create(self) -> None:
+        """Make the file aside and put it in place whole: two that create it at the same moment do
+        not meet. Source: SQLite's journal_mode is busy at once, whatever the timeout."""
+        aside = f"{self.path}.{os.getpid()}"
+        os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+        try:
+            connection = sqlite3.connect(aside, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(_SCHEMA)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.close()
+            with suppress(FileExistsError):
+                os.link(aside, self.path)
+        finally:
+            os.unlink(aside)
+
+    def _check_version(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
@@ -109,13 +126,6 @@ class Store:
                 why="a newer stackdsl wrote it",
                 do="use that version, or name another state folder in $STACKDSL_STATE",
             )
-        if version == 0:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                connection.execute(_SCHEMA)
-                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            connection.execute("COMMIT")
 
     def _broken(self, error: sqlite3.Error) -> errors.StackError:
         text = str(error)

@@ -99,7 +99,7 @@ def test_services_of_a_killed_controller_are_adopted_by_the_next_start(
 
     assert {name: row["pid"] for name, row in cli.services("shop").items()} == before
     cli("stop", "shop")
-    assert is_clean(state_home)
+    eventually(lambda: is_clean(state_home), within_s=2)
 
 
 def descendants(pids: set[int]) -> set[int]:
