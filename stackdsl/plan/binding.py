@@ -131,7 +131,8 @@ class _Binder:
     def bind_all(self) -> Layout:
         launched = [s for s in self._world.by_name.values() if placing.is_launched(s)]
         occupancy = claiming.Occupancy(self._world.hosts)
-        self._hold_insisted(occupancy, launched)
+        for service in launched:
+            _hold_insisted(occupancy, service, self._world.stands[service.name].host)
         self._own_numbers = occupancy.allot(self._request_own(launched), self._kept)
         self._shared = occupancy.allot(self._request_shared(), self._kept)
         layout = Layout({}, {}, {}, self._own_numbers, self._told_at, self._shared)
@@ -151,7 +152,10 @@ class _Binder:
                 else:
                     binds[name] = own[default].bound[0]
             if service.is_stable and is_launched:
-                stable[service.name] = self._bind_stable(service)
+                address = self._addresses.own(stable_key(service.name))
+                stable[service.name] = {
+                    port.name: self._bind_own(service, port, address) for port in service.ports
+                }
         return layout._replace(endpoints=endpoints, binds=binds, stable=stable)
 
     def _find_told_at(
@@ -165,19 +169,6 @@ class _Binder:
             if before is not None and before.host == host and (host, before.bind) in reached:
                 shared.add(before.bind)
         return sorted(shared)
-
-    def _hold_insisted(
-        self, occupancy: claiming.Occupancy, launched: Sequence[services.Service]
-    ) -> None:
-        for service in launched:
-            host = self._world.stands[service.name].host
-            who = f'"{service.name}"'
-            for port in service.ports:
-                for socket in (port.listens, port.publish):
-                    if socket is not None:
-                        occupancy.hold(host, port.protocol, *socket, who)
-                if _is_published_everywhere(service, port):
-                    occupancy.hold(host, port.protocol, EVERY_ADDRESS, port.number, who)
 
     def _request_own(self, launched: Sequence[services.Service]) -> Iterator[claiming.PortRequest]:
         """Ask for a number for each port that may not be bound without privilege."""
@@ -216,26 +207,17 @@ class _Binder:
     def _bind(self, service: services.Service, name: str) -> dict[str, Endpoint]:
         own = self._addresses.own(name)
         if self._world.stands[service.name].vantage != "native":
-            bind = self._bind_apart
-        elif self._find_only_shared(service, name):
-            bind = self._bind_shared
-        else:
-            bind = self._bind_own
-        return {port.name: bind(service, name, port, own) for port in service.ports}
+            return {port.name: _bind_apart(port, own) for port in service.ports}
+        shared = self._find_only_shared(service, name)
+        if not shared:
+            return {port.name: self._bind_own(service, port, own) for port in service.ports}
+        return {
+            port.name: self._bind_shared(service, name, port, (own, shared))
+            for port in service.ports
+        }
 
-    def _bind_apart(
-        self, service: services.Service, name: str, port: services.Port, own: str
-    ) -> Endpoint:
-        """Bind in a container or a namespace: the canonical port is free there."""
-        del service, name
-        told = (own, port.number)
-        return Endpoint(port, (EVERY_ADDRESS, port.number), told, told)
-
-    def _bind_own(
-        self, service: services.Service, name: str, port: services.Port, own: str
-    ) -> Endpoint:
+    def _bind_own(self, service: services.Service, port: services.Port, own: str) -> Endpoint:
         """Bind the replica's own address, or what the program or the author insists on."""
-        del name
         number = self._find_number(service, port)
         if _is_published_everywhere(service, port):
             bound = (EVERY_ADDRESS, number.number)
@@ -245,10 +227,13 @@ class _Binder:
         return Endpoint(port, bound, target, (own, number.number), number.reason)
 
     def _bind_shared(
-        self, service: services.Service, name: str, port: services.Port, own: str
+        self, service: services.Service, name: str, port: services.Port, at: tuple[str, str]
     ) -> Endpoint:
-        """Bind the one address that callers elsewhere are told; callers here are forwarded."""
-        address = self._find_only_shared(service, name)
+        """Bind the one address that callers elsewhere are told; callers here are forwarded.
+
+        ``at`` is the replica's own address and the shared one.
+        """
+        own, address = at
         given = self._shared[shared_key(name, port.name, address)]
         bound = (address, given.number)
         routes = self._routes.get(service.name, {})
@@ -275,15 +260,22 @@ class _Binder:
         is_only = len(told_at) == 1 and all(route.shared for route in routes.values())
         return told_at[0] if is_only else ""
 
-    def _bind_stable(self, service: services.Service) -> dict[str, Endpoint]:
-        """Give a service an address of its own that is passed on to its replicas."""
-        own = self._addresses.own(stable_key(service.name))
-        endpoints: dict[str, Endpoint] = {}
-        for port in service.ports:
-            number = self._find_number(service, port)
-            told = (own, number.number)
-            endpoints[port.name] = Endpoint(port, told, told, told, number.reason)
-        return endpoints
+
+def _hold_insisted(occupancy: claiming.Occupancy, service: services.Service, host: str) -> None:
+    """Note the sockets that a program or its author insists on."""
+    who = f'"{service.name}"'
+    for port in service.ports:
+        for socket in (port.listens, port.publish):
+            if socket is not None:
+                occupancy.hold(host, port.protocol, *socket, who)
+        if _is_published_everywhere(service, port):
+            occupancy.hold(host, port.protocol, EVERY_ADDRESS, port.number, who)
+
+
+def _bind_apart(port: services.Port, own: str) -> Endpoint:
+    """Bind in a container or a namespace: the canonical port is free there."""
+    told = (own, port.number)
+    return Endpoint(port, (EVERY_ADDRESS, port.number), told, told)
 
 
 def _describe_found(service: services.Service) -> dict[str, Endpoint]:

@@ -45,8 +45,7 @@ def make_plan(
     Raises:
         StackError: everything that is wrong, as one.
     """
-    seen = claiming.drop_own(facts, previous, observed)
-    world, wrong = placing.survey(stack, seen)
+    world, wrong = placing.survey(stack, claiming.drop_own(facts, previous, observed))
     errors.raise_all(wrong)
     routes, wrong = _find_routes(world)
     addresses = _assign_addresses(world, run, previous)
@@ -57,17 +56,16 @@ def make_plan(
     wrong.extend(claiming.find_conflicts(forwarder.claims, world.hosts))
     errors.raise_all(_in_order(wrong, world))
     request = writing.Request(run=run, folder=folder, outputs=outputs, call_bodies=call_bodies)
-    writer = writing.Writer(world, routes, addresses, layout, request)
-    wrong = writer.write()
+    written, wrong = writing.write(world, routes, addresses, layout, request)
     errors.raise_all(_in_order(wrong, world))
-    replicas = tuple(sorted(writer.replicas, key=lambda r: (r.stage, r.service, r.index)))
+    replicas = tuple(sorted(written.replicas, key=lambda r: (r.stage, r.service, r.index)))
     forwards = forwarder.collect()
     return plans.Plan(
         stack=stack.name,
         run=run,
         hosts=_list_hosts(world, routes),
         services=replicas,
-        links=tuple(writer.links),
+        links=tuple(written.links),
         steps=reconciling.make_steps(replicas, dict(forwards), previous, observed, stack.secrets),
         warnings=noticing.find_notices(world, layout, replicas),
         forwards=forwards,

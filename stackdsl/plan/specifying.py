@@ -161,12 +161,6 @@ def _make_spec(
 ) -> specs.ServiceSpec:
     place = service.runs_on
     site = probing.Site(planned.ports, planned.bind, planned.dir)
-    bound = []
-    for port in planned.ports:
-        host, number = probing.find_target(port)
-        bound.append(
-            specs.BoundPort(name=port.name, host=host, port=number, protocol=port.protocol)
-        )
     done = () if service.done is None else probing.make_checks(service, site, (service.done,))
     return specs.ServiceSpec(
         name=planned.name,
@@ -182,7 +176,7 @@ def _make_spec(
         user=service.user,
         umask=service.umask,
         limits=service.limits,
-        ports=tuple(bound),
+        ports=tuple(_bind_port(port) for port in planned.ports),
         ready=planned.checks,
         is_default_ready=service.ready is None and bool(planned.checks),
         live=probing.make_checks(service, site, service.live),
@@ -203,3 +197,8 @@ def _make_spec(
         attach_process=place.process if isinstance(place, places.Attach) else None,
         where=str(service.where),
     )
+
+
+def _bind_port(port: plans.PlannedPort) -> specs.BoundPort:
+    host, number = probing.find_target(port)
+    return specs.BoundPort(name=port.name, host=host, port=number, protocol=port.protocol)

@@ -1,6 +1,6 @@
 """Replicas and links of a plan, written down from the layout: environment, probes, commands."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stackdsl.model import errors, plans, refs, services, stacks
@@ -46,8 +46,38 @@ def find_read_tasks(stack: stacks.StackModel) -> frozenset[str]:
     )
 
 
-class Writer:
-    """Writes ``replicas`` and ``links``, in order of the services' names."""
+class Written(NamedTuple):
+    """Replicas and links, in order of the services' names."""
+
+    replicas: list[plans.PlannedService]
+    links: list[plans.Link]
+
+
+def write(
+    world: placing.Survey,
+    routes: binding.Routes,
+    addresses: addressing.Addresses,
+    layout: binding.Layout,
+    request: Request,
+) -> tuple[Written, list[errors.StackError]]:
+    """Write everything down; return it with what is wrong."""
+    written = Written([], [])
+    teller = _Teller(world, routes, addresses, layout, request.outputs)
+    writer = _Writer(world, layout, request)
+    wrong: list[errors.StackError] = []
+    for service in world.by_name.values():
+        told = teller.tell(service)
+        try:
+            drafts = writer.draft(service, told)
+            written.links.extend(_list_links(drafts, told))
+            written.replicas.extend(writer.finish(service, drafts, told))
+        except errors.StackError as error:
+            wrong.append(error)
+    return written, wrong
+
+
+class _Teller:
+    """Works out once for each callee and route what callers are told."""
 
     def __init__(
         self,
@@ -55,33 +85,17 @@ class Writer:
         routes: binding.Routes,
         addresses: addressing.Addresses,
         layout: binding.Layout,
-        request: Request,
+        outputs: Mapping[str, str],
     ) -> None:
-        self.replicas: list[plans.PlannedService] = []
-        self.links: list[plans.Link] = []
         self._world = world
         self._routes = routes
         self._addresses = addresses
         self._layout = layout
-        self._request = request
+        self._outputs = outputs
         self._told: dict[tuple[str, linking.Route], _Told] = {}
-        self._read_tasks = find_read_tasks(world.stack)
 
-    def write(self) -> list[errors.StackError]:
-        """Write everything; return what is wrong."""
-        wrong: list[errors.StackError] = []
-        for service in self._world.by_name.values():
-            told = self._tell(service)
-            try:
-                drafts = self._draft(service, told)
-                self._link(drafts, told)
-                self.replicas.extend(self._finish(service, drafts, told))
-            except errors.StackError as error:
-                wrong.append(error)
-        return wrong
-
-    def _tell(self, service: services.Service) -> dict[str, _Told]:
-        """Return what the service is told of each callee whose address it uses, or whose output."""
+    def tell(self, service: services.Service) -> dict[str, _Told]:
+        """Return what a service is told of each callee whose address or output it uses."""
         stand = self._world.stands[service.name]
         told: dict[str, _Told] = {}
         for need in self._world.needs[service.name]:
@@ -94,18 +108,28 @@ class Writer:
         return told
 
     def _tell_one(self, callee: services.Service, route: linking.Route | None) -> _Told:
+        output = self._outputs.get(callee.name)
         if route is None:
-            output = self._request.outputs.get(callee.name)
             return _Told((), referring.make_ref(callee, (), output), ())
         key = (callee.name, route)
         told = self._told.get(key)
         if told is None:
             rows = referring.list_rows(callee, route, self._layout, self._addresses)
-            ref = referring.make_ref(callee, rows, self._request.outputs.get(callee.name))
+            ref = referring.make_ref(callee, rows, output)
             told = self._told[key] = _Told(rows, ref, informing.tell_dependency(callee, ref))
         return told
 
-    def _draft(
+
+class _Writer:
+    """Writes the replicas of one service after the other."""
+
+    def __init__(self, world: placing.Survey, layout: binding.Layout, request: Request) -> None:
+        self._world = world
+        self._layout = layout
+        self._request = request
+        self._read_tasks = find_read_tasks(world.stack)
+
+    def draft(
         self, service: services.Service, told: Mapping[str, _Told]
     ) -> list[plans.PlannedService]:
         """Return the service's replicas without commands.
@@ -193,7 +217,7 @@ class Writer:
         known = self._world.by_name
         return tuple(sorted(name if name in known else name.replace("-", "_") for name in names))
 
-    def _finish(
+    def finish(
         self,
         service: services.Service,
         drafts: Sequence[plans.PlannedService],
@@ -224,20 +248,21 @@ class Writer:
             )
         return finished
 
-    def _link(self, drafts: Sequence[plans.PlannedService], told: Mapping[str, _Told]) -> None:
-        for draft in drafts:
-            for one in told.values():
-                for row in one.rows:
-                    self.links.append(
-                        plans.Link(
-                            source=draft.name,
-                            target=row.target,
-                            port=row.port,
-                            kind=row.kind,
-                            address=f"{row.host}:{row.number}",
-                            reason=row.reason,
-                        )
-                    )
+
+def _list_links(
+    drafts: Iterable[plans.PlannedService], told: Mapping[str, _Told]
+) -> Iterator[plans.Link]:
+    for draft in drafts:
+        for one in told.values():
+            for row in one.rows:
+                yield plans.Link(
+                    source=draft.name,
+                    target=row.target,
+                    port=row.port,
+                    kind=row.kind,
+                    address=f"{row.host}:{row.number}",
+                    reason=row.reason,
+                )
 
 
 def _list_needs(needs: Iterable[services.Need]) -> tuple[plans.PlannedNeed, ...]:

@@ -13,14 +13,7 @@ def plan_json(plan: plans.Plan) -> dict[str, object]:
     return {
         "stack": plan.stack,
         "run": plan.run,
-        "hosts": [
-            {
-                "name": host.name,
-                "kind": host.kind,
-                "addresses": {"lan": host.lan, "mesh": host.mesh, "bridge": host.bridge},
-            }
-            for host in plan.hosts
-        ],
+        "hosts": [_host_json(host) for host in plan.hosts],
         "services": [_service_json(replica) for replica in plan.services],
         "links": [
             {
@@ -93,6 +86,11 @@ def plan_table(plan: plans.Plan) -> str:
         "\n".join(_notice_lines(plan.warnings)),
     ]
     return "\n\n".join(section for section in sections if section)
+
+
+def _host_json(host: plans.PlannedHost) -> dict[str, object]:
+    addresses = {"lan": host.lan, "mesh": host.mesh, "bridge": host.bridge}
+    return {"name": host.name, "kind": host.kind, "addresses": addresses}
 
 
 def show_command(replica: plans.PlannedService) -> str:

@@ -187,7 +187,9 @@ def test_errors_of_all_bodies_are_raised_together_in_the_order_of_the_file():
         stack(service("zebra", body=miss), service("ape", body=miss), service("ox", body=refuse))
     )
 
+    wheres = [error.where for error in wrong if error.where]
     assert len(wrong) == 3
+    assert wheres == sorted(wheres, key=lambda where: int(where.split(":")[1].split()[0]))
 
 
 def test_an_unknown_need_is_an_error_with_a_near_miss():
