@@ -20,22 +20,27 @@ class SteadyNode:
     def __init__(self, node: ports.Node) -> None:
         self._node: ports.Node | None = node
         self._is_given_up = False
-        self._changed = asyncio.Event()
+        self._moved = asyncio.Event()
 
     def lose(self) -> None:
         """Let calls wait: the node is gone and will be replaced."""
         self._node = None
-        self._changed.clear()
+        self._move()
 
     def take(self, node: ports.Node) -> None:
         """Let calls go on with another node."""
         self._node = node
-        self._changed.set()
+        self._move()
 
     def give_up(self) -> None:
         """Let calls fail: there will be no other node."""
         self._is_given_up = True
-        self._changed.set()
+        self._move()
+
+    def _move(self) -> None:
+        """Wake everyone who waits for another node."""
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     async def _call(self, ask: Callable[[ports.Node], Awaitable[T]]) -> T:
         for _ in range(3):
@@ -52,7 +57,7 @@ class SteadyNode:
         try:
             async with asyncio.timeout(REPLACE_TIMEOUT_S):
                 while self._node is None and not self._is_given_up:
-                    await self._changed.wait()
+                    await self._moved.wait()
         except TimeoutError:
             pass
         if self._node is None:
@@ -67,7 +72,7 @@ class SteadyNode:
         """Wait until whoever watches the node has noticed that it is gone."""
         async with asyncio.timeout(REPLACE_TIMEOUT_S):
             while self._node is node and not self._is_given_up:
-                await asyncio.sleep(0.005)
+                await self._moved.wait()
 
     async def observe(self, wanted: ports.Wanted) -> facts.HostFacts:
         """See `ports.Node.observe`."""
