@@ -96,7 +96,7 @@ def _unknown(kind: str, word: str, known: list[str], where: str = "stackdsl") ->
     if where in ("stackdsl exec", "stackdsl shell"):
         after = "; options of the command to run stand after --"
     return errors.UsageError(
-        f"usage.unknown-{kind}",
+        "usage.unknown-command" if kind == "command" else "usage.unknown-option",
         f'cannot run "{word}": {where} has no such {kind}'
         if kind == "command"
         else f'cannot read "{word}": {where} has no such {kind}',

@@ -39,7 +39,8 @@ def format_changes(steps: tuple[plans.Step, ...], paint: lines.Paint) -> str:
     listed = changed + (kept if len(kept) <= 8 else [])
     cells: list[list[lines.Cell]] = [
         [_MARKS[what], name, (cause, "dim") if what == "keep" else cause]
-        for what, name, cause in listed
+        for what, name, told in listed
+        for cause in (told.removeprefix(f"{name}: ").removeprefix(f"{name} "),)
     ]
     text = lines.align(cells, paint)
     if len(kept) > 8:

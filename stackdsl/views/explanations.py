@@ -1,26 +1,405 @@
 """What each error code means, in words that hold for every error of that code."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """What a code means, and what to do."""
 
     means: str
     do: str
 
 
-_TABLE: dict[str, Explanation] = {}
+_BUG = "report it, with what --traceback shows; it is a fault of stackdsl, not of your stack"
+
+_TABLE: dict[str, tuple[str, str]] = {
+    # the stack's file
+    "definition.bad-body": (
+        "a body is async, a generator, or takes something that no value can be given for",
+        "make it a plain function whose parameters are names of services, tasks, or me",
+    ),
+    "definition.bad-command": (
+        "a body returned something that is no command",
+        "return a list of words, one string (split as a shell splits words), a Command, or None",
+    ),
+    "definition.bad-name": (
+        "a name has other characters than a-z, 0-9, _ and -, or does not begin with a letter",
+        "rename it; names become variables, folders and host names",
+    ),
+    "definition.bad-need": (
+        "needs= holds something that is neither a service, a task, a name nor a condition of one",
+        'write "db", db, started(db), ready(db), completed(t) or planned(b)',
+    ),
+    "definition.bad-reference": (
+        "a ${…} in a template or value cannot be read",
+        "write ${name.field}, as ${db.addr}; $${ stands for the characters themselves",
+    ),
+    "definition.bad-value": (
+        "a keyword was given a value of the wrong kind or out of its range",
+        'see what the error says it takes; times are seconds or texts such as "500ms"',
+    ),
+    "definition.body-raised": (
+        "a body, called while planning, raised an error of its own",
+        (
+            "see the lines of your file in the error; bodies are called with addresses, to return a"
+            " command, and do not run the program"
+        ),
+    ),
+    "definition.cycle": (
+        "services wait for each other in a circle, so that none could be the first",
+        "break it: where one only needs the other's address, use planned(…)",
+    ),
+    "definition.empty": (
+        "the file defines no service and no task, nor imports any by name",
+        "decorate a function with @service() or @task(), or import one by name",
+    ),
+    "definition.import": (
+        "the file, or one that it imports, could not be imported",
+        "install what is missing into the environment that stackdsl runs in",
+    ),
+    "definition.name-taken": (
+        "two services or tasks have the same name",
+        "rename one, or remove it; in loops give each its own name=",
+    ),
+    "definition.no-command": (
+        "a native service has nothing to run: its body returned None",
+        "return a command from the body",
+    ),
+    "definition.no-output": (
+        "the output of something that is no task was read",
+        "only tasks have .output; read a service's address instead",
+    ),
+    "definition.no-port": (
+        "the address of a service that has no port was read",
+        "give it port=…",
+    ),
+    "definition.no-scheme": (
+        "the .url of a port with no known scheme was read",
+        'give Port(…, scheme="http") or an http probe, name the port http, or read .addr',
+    ),
+    "definition.port-clash": (
+        "two ports of one service are the same",
+        "give each its own number and name",
+    ),
+    "definition.raised": (
+        "the file raised an error while it was read",
+        "see the lines of your file in the error",
+    ),
+    "definition.second-stack": (
+        "a module makes more than one Stack(…)",
+        "keep one; put the other stack into a file of its own",
+    ),
+    "definition.secret-unset": (
+        "a secret has no value: its variable is unset, its file missing, or its command failed",
+        "set it, or give secret(…, default=…)",
+    ),
+    "definition.syntax": ("the file is no valid Python", "mend the line that is shown"),
+    "definition.unknown-attribute": (
+        "a ${name.field} asks for a field that there is not",
+        "use one of host, port, addr, url, ports, name, output",
+    ),
+    "definition.unknown-keyword": (
+        "a keyword is unknown",
+        "correct its spelling; the nearest known one is named in the error",
+    ),
+    "definition.unknown-name": (
+        "a parameter, a need or a reference names nothing in the stack",
+        "correct its spelling, define it, or import it by name",
+    ),
+    "definition.unknown-port": (
+        "a probe or reference names a port that the service has not",
+        "use one of its ports, or add it to ports=",
+    ),
+    "definition.variable-clash": (
+        "two things would be told in the same environment variable",
+        "rename one of the services or ports, or set the variable yourself in env=",
+    ),
+    "definition.variable-unset": (
+        "a ${VARIABLE} is not set in the environment",
+        "set it, or give a default: ${VARIABLE:-value}",
+    ),
+    # the plan
+    "plan.cycle": (
+        "services wait for each other in a circle",
+        "use planned(…) where only an address is needed",
+    ),
+    "plan.env-clash": (
+        "two injected variables of one service have the same name",
+        "rename one of the services or ports, or set the variable yourself in env=",
+    ),
+    "plan.no-block": (
+        "no block of loopback addresses is free for the run",
+        "stop some of the runs that `stackdsl ps` lists",
+    ),
+    "plan.no-port": (
+        "no port between 20000 and 29999 is free where one is needed",
+        "stop other programs, or give the service another port",
+    ),
+    "plan.no-route": (
+        "a caller cannot reach what it needs, by no kind of link",
+        "put both where they reach each other, or allow another kind of network",
+    ),
+    "plan.not-yet": (
+        "the stack uses something that this version cannot run yet",
+        "leave it out, or use a later version",
+    ),
+    "plan.port-changed": (
+        "a port is not the one declared: that one was not free (a warning)",
+        "free it, or live with the other one; callers are told the right one",
+    ),
+    "plan.port-clash": (
+        "two services want the same address and port on the whole machine",
+        "change one, give listens= another port, or isolated=True",
+    ),
+    "plan.port-privileged": (
+        "a port under 1024 cannot be bound without privilege (a warning)",
+        "callers are told another port; run as root to have the declared one",
+    ),
+    "plan.port-taken": (
+        "a port that the stack needs on this machine is taken by another program",
+        "stop that program, or give the service another port",
+    ),
+    "plan.published-widely": (
+        "a port is published to every machine that reaches this one (a warning)",
+        "publish=8080 opens it for this machine only",
+    ),
+    "plan.secret-in-command": (
+        "a secret stands in a command, where other users can read it (a warning)",
+        "hand it over in the environment or in a file",
+    ),
+    "plan.unknown-need": (
+        "a service needs something that is not in the stack",
+        "add it, or remove the need",
+    ),
+    "plan.unknown-port": (
+        "a probe names a port that the service has not",
+        "use one of its ports, or add it to ports=",
+    ),
+    # the machine
+    "host.address-missing": (
+        "an address that should be listened on is not one of this machine",
+        "look at `stackdsl doctor`; loopback must be up",
+    ),
+    "host.connection-lost": (
+        "the other process ended, or its connection did",
+        "run the command again; `stackdsl ps` lists what lives",
+    ),
+    "host.listen": ("the machine refused a listening socket", "see the reason in the error"),
+    "host.no-addresses": (
+        "other runs took every block of loopback addresses that was tried",
+        "stop some of the runs that `stackdsl ps` lists",
+    ),
+    "host.no-program": (
+        "a program of the stack is not on this machine; nothing was started",
+        "install it, correct the command, or give its full path",
+    ),
+    "host.no-user": (
+        "a user of the stack does not exist here, or may not be used",
+        "create the user, run as root, or leave user= out",
+    ),
+    "host.port-denied": (
+        "a port under 1024 needs privilege",
+        "run as root, or take another port",
+    ),
+    "host.port-taken": (
+        "another program listens where the stack must",
+        "stop that program, or give the service another port",
+    ),
+    # while it runs
+    "run.ended": ("the run ended while it was waited for", "start it again: stackdsl start"),
+    "run.exec-timeout": (
+        "a command that was run beside a service took too long",
+        "give it more time, or see what it waits for",
+    ),
+    "run.external-unreachable": (
+        "an external address did not answer from where its callers stand",
+        "start it, or correct external(…)",
+    ),
+    "run.hook-failed": (
+        "a hook of a service failed, so the service counts as failed",
+        "mend the command in hooks=; its output is in the error",
+    ),
+    "run.service-failed": (
+        "a service ended, or was not ready in time, and is not started again",
+        "read its last lines in the error, or all of them: stackdsl logs SERVICE",
+    ),
+    "run.stopped": (
+        "something was waited for that has been stopped",
+        "start it again: stackdsl start STACK SERVICE",
+    ),
+    "run.task-failed": (
+        "a task ended with another exit code than 0",
+        "read its last lines in the error, or all of them: stackdsl logs TASK",
+    ),
+    "run.wait-timeout": (
+        "what was waited for did not come about in time",
+        "see what it waits for: stackdsl status; or wait longer",
+    ),
+    "start.ambiguous-process": (
+        "attach(process=…) names several processes",
+        "give attach(pid=…), or a name that only one of them has",
+    ),
+    "start.files": (
+        "a file of files= could not be made under me.dir",
+        "see the reason in the error",
+    ),
+    "start.folder-closed": (
+        "the user of a service cannot come to its own folder",
+        "keep state where that user may come: set STACKDSL_STATE, or open the folder (chmod o+x)",
+    ),
+    "start.logs": ("the log files of a service cannot be written", "see the reason in the error"),
+    "start.no-command": ("a service has no command to start", "return a command from its body"),
+    "start.no-folder": (
+        "the folder that a service starts in is missing",
+        "make it, or change cwd=",
+    ),
+    "start.no-process": (
+        "the process to attach to does not live",
+        "start it first, or correct attach(…)",
+    ),
+    "start.no-program": (
+        "the program is not found, is no program, or lacks its interpreter",
+        "correct the command or PATH; scripts need a first line such as #!/bin/sh",
+    ),
+    "start.no-room": (
+        "the machine refuses more processes",
+        "end other programs, or raise the limits (ulimit -u, pids.max)",
+    ),
+    "start.no-user": ("the user of a service does not exist here", "create it, or change user="),
+    "start.refused": ("the system refused to start the program", "see the reason in the error"),
+    # what is kept on disk
+    "state.corrupt": (
+        "a state file is damaged, or is not ours; it was not touched",
+        "move it away, then run `stackdsl clean` to give back what it knew",
+    ),
+    "state.disk-full": (
+        "the disk under the state folder is full; what runs goes on",
+        "free some space",
+    ),
+    "state.locked": ("another process holds a state file", "run the command again"),
+    "state.newer": (
+        "a newer stackdsl wrote the state; this one does not touch it",
+        "use that version, or name another state folder in $STACKDSL_STATE",
+    ),
+    "state.refused": ("a state file cannot be read or written", "see the reason in the error"),
+    "state.unwritable": (
+        "the state folder cannot be written",
+        "make it writable, or name another in $STACKDSL_STATE",
+    ),
+    "teardown.left": (
+        "processes of a run would not go, not even by SIGKILL",
+        "look at them with ps: they may be another user's, or hang in the kernel",
+    ),
+    "teardown.node": (
+        "the node of a run did not answer while the run was ended",
+        "run `stackdsl clean`: it finds by marks what was left",
+    ),
+    # the call
+    "usage.alive": ("a living replica cannot be changed in place", "restart it"),
+    "usage.bad-replacement": (
+        "replace(…) was given something that is neither a service nor a place",
+        "give a service, a task or a place",
+    ),
+    "usage.begun": ("a node works for one run only", _BUG),
+    "usage.call": ("an argument or option is missing or cannot be read", "see COMMAND --help"),
+    "usage.choice": ("an option takes one of a few words", "choose one that the error names"),
+    "usage.choose": (
+        "no STACK was given and there are several to choose from",
+        "name one as the first word, or with --stack",
+    ),
+    "usage.copy-name": (
+        "a copy's name has characters that folders and names cannot have",
+        'use letters, digits, ".", "_" and "-"',
+    ),
+    "usage.do": ("`do` takes one task", "stackdsl do [STACK] TASK"),
+    "usage.duration": ("a time cannot be read", 'give seconds, or text as "500ms", "10s", "2m"'),
+    "usage.exec": ("`exec` takes a service and a command", "stackdsl exec [STACK] SERVICE -- ARGV"),
+    "usage.exec-failed": (
+        "the command cannot be run where the service runs",
+        "give its full path; see the folder and PATH in the error",
+    ),
+    "usage.facts": (
+        "the file of --facts is no facts",
+        "write one with: stackdsl doctor --json > facts.json",
+    ),
+    "usage.no-file": (
+        "there is no such file, or the run was not started from one",
+        "name the file of the stack",
+    ),
+    "usage.no-port": ("a service without a port has no address", "give it port=… in the stack"),
+    "usage.no-run": ("no living run is meant by these words", "see `stackdsl ps`, or start it"),
+    "usage.no-scheme": (
+        "a port without a scheme has no URL",
+        "give it Port(…, scheme=…) or an http probe in the stack, or use .addr",
+    ),
+    "usage.no-stack": (
+        "no STACK was given, and none is found here",
+        "name a file, or go where stack.py or stacks/ is",
+    ),
+    "usage.no-surroundings": (
+        "nothing of this service is started by the stack",
+        "name a service that the stack starts",
+    ),
+    "usage.not-a-task": ("only tasks can be done again", "restart a service: stackdsl restart"),
+    "usage.not-begun": ("a node was asked before its run was begun", _BUG),
+    "usage.not-python": ("the stack's file is no Python file", "name a file that ends in .py"),
+    "usage.run-lives": (
+        "a run of that name is alive already",
+        "stop it, change it with `start`, or run a second one beside it: --copy NAME",
+    ),
+    "usage.run-not-served": (
+        "the run lives without a controller, so nobody answers for it",
+        "`stackdsl start` takes it back, `stackdsl stop` ends it",
+    ),
+    "usage.secrets-unknown": (
+        "the output of an ended run may hold secrets that cannot be masked any more",
+        "mend the stack's file, or read the log files yourself",
+    ),
+    "usage.shell": ("`shell` takes one service", "stackdsl shell [STACK] SERVICE"),
+    "usage.still-needed": (
+        "without(…) would remove something that others need",
+        "remove those too, or replace it",
+    ),
+    "usage.unknown-call": (
+        "the two processes are of different versions of stackdsl",
+        "stop the run with the version that started it",
+    ),
+    "usage.unknown-code": ("there is no such error code", "see the last line of an error"),
+    "usage.unknown-command": ("there is no such command", "see stackdsl --help"),
+    "usage.unknown-option": ("the command has no such option", "see COMMAND --help"),
+    "usage.unknown-service": (
+        "the run has no service or task of that name",
+        "see `stackdsl status`",
+    ),
+    "usage.unknown-stack": (
+        "the word is neither an existing file nor a living run",
+        "name a file, or a run that `stackdsl ps` lists",
+    ),
+    "usage.unknown-state": ("there is no such state", "choose one that the error names"),
+    "usage.unreadable": ("the stack's file cannot be read", "see the reason in the error"),
+    "usage.words": ("words are left over that mean nothing", "see COMMAND --help"),
+    # our own faults
+    "internal.call": ("a call between our processes failed", _BUG),
+    "internal.codec": ("a message between our processes cannot be read", _BUG),
+    "internal.command": ("a command failed in a way that nobody thought of", _BUG),
+    "internal.load": ("a stack was loaded as something else", _BUG),
+    "internal.resolve": ("the plan of a replica could not be finished", _BUG),
+}
+
+CODES = frozenset(_TABLE)
 
 
 def find(code: str) -> Explanation | None:
     """Return what a code means."""
-    return _TABLE.get(code)
+    row = _TABLE.get(code)
+    return None if row is None else Explanation(*row)
 
 
 def find_near(code: str) -> list[str]:
     """Return the known codes that look like ``code``."""
-    import difflib
+    import difflib  # only on the way out
 
-    return difflib.get_close_matches(code, _TABLE, n=3)
+    near = difflib.get_close_matches(code, sorted(CODES), n=3)
+    slug = code.rpartition(".")[2]
+    same = [known for known in sorted(CODES) if known.rpartition(".")[2] == slug]
+    return list(dict.fromkeys([*same, *near]))[:3]
