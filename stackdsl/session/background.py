@@ -79,14 +79,6 @@ async def serve_controller(
             except errors.StackError as error:
                 await serving.refuse(parent, error)
                 return
-            except Exception as error:  # around one step: our own output goes nowhere yet
-                bug = errors.InternalError(
-                    "internal.command",
-                    f"cannot start a run: {type(error).__name__}: {error}",
-                    do="report this bug of stackdsl; `stackdsl run --traceback` shows more of it",
-                )
-                await serving.refuse(parent, bug)
-                return
             except Exception as error:  # noqa: BLE001 - nobody sees our stderr
                 await serving.refuse(parent, _bug(error))
                 return

@@ -382,6 +382,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "internal.call": ("a call between our processes failed", _BUG),
     "internal.codec": ("a message between our processes cannot be read", _BUG),
     "internal.command": ("a command failed in a way that nobody thought of", _BUG),
+    "internal.controller": ("the controller process of a run could not start", _BUG),
     "internal.load": ("a stack was loaded as something else", _BUG),
     "internal.resolve": ("the plan of a replica could not be finished", _BUG),
 }
