@@ -2,7 +2,7 @@
 
 from stackdsl.model import errors
 from stackdsl.registry import client as clients
-from stackdsl.session import bridging, recovering, runs
+from stackdsl.session import bridging, handles, recovering, runs
 
 
 def attach(name: str) -> runs.Run:
@@ -29,4 +29,4 @@ def attach(name: str) -> runs.Run:
         return client, await client.secrets()
 
     client, secrets = bridging.call(connect())
-    return runs.Run(runs.Held(client, run=name, folder=record.folder, secrets=secrets))
+    return runs.Run(handles.Held(client, run=name, folder=record.folder, secrets=secrets))

@@ -12,7 +12,7 @@ from stackdsl.registry import places as folders
 from stackdsl.session import naming
 
 if TYPE_CHECKING:  # the runner is imported when something is run: loading and checking stay quick
-    from stackdsl.session import runs
+    from stackdsl.session import hosting, runs
 
 
 class Stack(stacks.StackModel):
@@ -66,15 +66,15 @@ class Stack(stacks.StackModel):
             folder=folders.run_folder(folders.state_root(), run),
         )
 
-    def up(self, *, copy: str | None = None) -> "runs.Up":
+    def up(self, *, copy: str | None = None) -> "hosting.Up":
         """Return what runs the stack for the length of a ``with`` or ``async with`` block.
 
         It blocks until everything is ready, and gives everything back at the end; it is reaped
         if this process dies. ``copy`` names a copy beside another run of the stack.
         """
-        from stackdsl.session import runs
+        from stackdsl.session import hosting
 
-        return runs.Up(self, reload=load, copy=copy)
+        return hosting.Up(self, reload=load, copy=copy)
 
     async def start(self, *, copy: str | None = None) -> "runs.AsyncRun":
         """Start the stack and return the run when everything is ready; ``await run.stop()`` ends
@@ -83,9 +83,9 @@ class Stack(stacks.StackModel):
         Raises:
             StackError: it could not be planned, or something failed; nothing is left behind.
         """
-        from stackdsl.session import runs
+        from stackdsl.session import hosting
 
-        return await runs.Up(self, reload=load, copy=copy).open_async()
+        return await hosting.Up(self, reload=load, copy=copy).open_async()
 
     def __iter__(self) -> Iterator[str]:
         return iter([service.name for service in self.services])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:  # every pytest run loads this file: the rest is imported when it is wanted
-    from stackdsl.session import runs, stacks
+    from stackdsl.session import hosting, runs, stacks
 
 _RUN = pytest.StashKey["runs.Run"]()
 _KEPT = pytest.StashKey[dict[tuple[str, str], "runs.Run"]]()
@@ -77,7 +77,7 @@ def _kept_run(target: object, scope: str, request: pytest.FixtureRequest) -> "ru
     return kept[key]
 
 
-def _enter(up: "runs.Up") -> "runs.Run":
+def _enter(up: "hosting.Up") -> "runs.Run":
     from stackdsl.model import errors
 
     try:
@@ -86,7 +86,7 @@ def _enter(up: "runs.Up") -> "runs.Run":
         pytest.fail(str(error), pytrace=False)
 
 
-def _up(target: object, request: pytest.FixtureRequest) -> "runs.Up":
+def _up(target: object, request: pytest.FixtureRequest) -> "hosting.Up":
     from stackdsl.model import errors
 
     try:

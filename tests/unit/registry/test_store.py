@@ -26,7 +26,7 @@ def test_a_name_owned_by_another_living_process_is_refused(tmp_path: Path):
     books = store.Store(str(tmp_path))
     parent = owners.Owner(pid=os.getppid(), start=owners.start_time(os.getppid()))
     assert books.claim(make(tmp_path, controller=parent)) is None
-    owner = books.claim(make(tmp_path))
+    owner = books.claim(make(tmp_path, run_id="other"))
     assert owner is not None
     assert owner.controller == parent
 
