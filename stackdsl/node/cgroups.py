@@ -1,7 +1,7 @@
 """A run's cgroup, where the machine lets us make one: everything started stays inside.
 
-Version 2 only (at /sys/fs/cgroup, or /sys/fs/cgroup/unified beside version 1). One cgroup for a run:
-the node moves itself in, so that children are born inside; one each for services with limits.
+Version 2 only (at /sys/fs/cgroup, or /sys/fs/cgroup/unified beside version 1). One cgroup for a
+run: the node moves itself in, so that children are born inside; one each for services with limits.
 Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst.
 """
 

@@ -80,9 +80,7 @@ class Journal:
         Raises:
             HostError: they cannot be written.
         """
-        self._write(
-            "INSERT OR REPLACE INTO facts VALUES (?, ?)", [(k, v) for k, v in facts.items()]
-        )
+        self._write("INSERT OR REPLACE INTO facts VALUES (?, ?)", list(facts.items()))
 
     def rows(self) -> list[Row]:
         """Return what stands, by name.

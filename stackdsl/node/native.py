@@ -9,8 +9,8 @@ from stackdsl.model import errors, plans, reports, specs, states
 from stackdsl.model.facts import HostFacts
 from stackdsl.model.requests import Executed, Inspection, RunIdentity, Wanted
 from stackdsl.node import (
-    attempting,
     beginning,
+    ends,
     executing,
     files,
     forwarding,
@@ -165,17 +165,18 @@ class NativeNode:
 
     def _restart(self, replica: supervising.Replica, reason: str) -> None:
         if replica.is_alive:
-            replica.wish(attempting.Wish(kind="restart", reason=reason))
+            replica.wish(ends.Wish(kind="restart", reason=reason))
         else:
             replica.revive()
             self._begin_life(replica)
 
-    async def stop(self, names: Sequence[str], at_once: bool = False) -> None:  # the Protocol's keyword comes as a position over the wire
+    # The Protocol's keyword comes as a position over the wire.
+    async def stop(self, names: Sequence[str], at_once: bool = False) -> None:
         """See `ports.Node.stop`."""
-        wish = attempting.Wish(kind="stop", at_once=at_once)
+        wish = ends.Wish(kind="stop", at_once=at_once)
         await self._stop([self._replicas[n] for n in names if n in self._replicas], wish)
 
-    async def _stop(self, replicas: Sequence[supervising.Replica], wish: attempting.Wish) -> None:
+    async def _stop(self, replicas: Sequence[supervising.Replica], wish: ends.Wish) -> None:
         ended = [one for one in replicas if not one.is_alive]
         for one in replicas:
             if self._watcher is not None and one.spec.watch:
@@ -290,7 +291,7 @@ class NativeNode:
         excepted. ``limit_s`` caps each stop timeout."""
         if self._around is None:
             return
-        wish = attempting.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
+        wish = ends.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
         await self._stop(tuple(self._replicas.values()), wish)
         await self._forwards.close()
         await beginning.give_back(self._around)

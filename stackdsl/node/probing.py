@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from stackdsl.model import probes, reports, specs
+from stackdsl.model import errors, probes, reports, specs
 from stackdsl.node import (
     executing,
     launches,
@@ -198,12 +198,13 @@ class Trial:
                 return await self._try_exec(probe)
             case probes.Log():
                 return self._try_log(probe)
-            case probes.File():
-                return "" if os.path.exists(probe.path) else "does not exist"
             case probes.Notify():
                 return self._try_notify()
+            case probes.File():
+                seen = "" if os.path.exists(probe.path) else "does not exist"
             case _:
-                return f"a {probe.kind} probe needs a container"
+                seen = f"a {probe.kind} probe needs a container"
+        return seen
 
     async def _try_tcp(self) -> str:
         host, port = self.check.host, self.check.port
@@ -223,7 +224,10 @@ class Trial:
         if launch is None:
             return "there is nowhere to run it"
         command = launches.with_argv(launch, probe.argv)
-        outcome = await executing.run(self.prober.spawner, command, None, 64 * 1024)
+        try:
+            outcome = await executing.run(self.prober.spawner, command, None, 64 * 1024)
+        except errors.ServiceError as error:
+            return f"cannot be run: {error.what}"
         if outcome.exit_code == 0:
             return ""
         said = f": {outcome.last_line}" if outcome.last_line else ""
@@ -234,8 +238,10 @@ class Trial:
             self._scans = [_Scan(path, offset) for path, offset in self.subject.logs]
         if not self.last:
             return ""  # a line that was written stays written
-        found = any([self._scan(scan, probe.regex) for scan in self._scans])
-        return "" if found else "no line matches yet"
+        for scan in self._scans:
+            if self._scan(scan, probe.regex):
+                return ""
+        return "no line matches yet"
 
     def _scan(self, scan: _Scan, regex: str) -> bool:
         try:

@@ -20,7 +20,16 @@ class Process:
     """A process whose end is watched. ``exit_code`` is 128+N for signals; None while it lives, and
     for ever where it cannot be known (it was not our child)."""
 
-    __slots__ = ("_loop", "_on_exit", "_pidfd", "exit_code", "has_ended", "is_child", "pid", "start_ticks")  # fmt: skip
+    __slots__ = (
+        "_loop",
+        "_on_exit",
+        "_pidfd",
+        "exit_code",
+        "has_ended",
+        "is_child",
+        "pid",
+        "start_ticks",
+    )
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stackdsl.model import errors, reports, specs, states
-from stackdsl.node import attempting, ending, journal, processes, restarting, surroundings
+from stackdsl.node import attempting, ending, ends, journal, restarting, surroundings
 
 
 class Replica:
@@ -24,10 +24,9 @@ class Replica:
         self.reason = ""
         self._around = around
         self._attempt: attempting.Attempt | None = None
-        self._adopted: processes.Process | None = None
         self._was_ready = False
         self._first_delay_s: float | None = None
-        self._wish: attempting.Wish | None = None
+        self._wish: ends.Wish | None = None
         self._nap: asyncio.Timeout | None = None
         self._ended = asyncio.Event()
         self._begun_anew = asyncio.Event()
@@ -77,14 +76,13 @@ class Replica:
         """
         assert row.pid is not None
         attempt = attempting.Attempt(self.spec, self._around, self._tell)
-        self._adopted = self._around.spawner.adopt(row.pid, attempt.note_exit)
-        attempt.process = self._adopted
+        attempt.process = self._around.spawner.adopt(row.pid, attempt.note_exit)
         attempt.offsets = row.offsets
         self._attempt = attempt
         self.state, self.reason, self.restarts = row.state, row.reason, row.restarts
         self._was_ready = row.state in ("ready", "unready")
         if row.state == "stopping":
-            self.wish(attempting.Wish(kind="stop", reason=row.reason))
+            self.wish(ends.Wish(kind="stop", reason=row.reason))
 
     def resume(self, row: journal.Row) -> bool:
         """Go on after a process that ended while nobody watched; return whether that is wanted.
@@ -105,7 +103,7 @@ class Replica:
     def lose(self, row: journal.Row) -> None:
         """Take note that it ended while nobody watched, and is not started again."""
         self.restarts = row.restarts
-        stopped = attempting.End(state="stopped")
+        stopped = ends.End(state="stopped")
         self._finish(stopped if row.state == "stopping" else _lost())
         self._ended.set()
         self._begun_anew.set()
@@ -119,7 +117,7 @@ class Replica:
         if row.state == "completed":
             self._report(is_final=True, output=row.output)
 
-    def wish(self, wish: attempting.Wish) -> None:
+    def wish(self, wish: ends.Wish) -> None:
         """Ask for its end or restart; nothing happens when it has ended."""
         if not self.is_alive:
             return
@@ -157,10 +155,10 @@ class Replica:
                 return
             while not await self._live_once():
                 pass
-        except Exception as error:  # around one step: one replica's fault is not its neighbours'
+        except Exception as error:  # noqa: BLE001  # around one step: one's fault is not its neighbours'
             detail = f"{type(error).__name__}: {error}"
             self._finish(
-                attempting.End(
+                ends.End(
                     state="failed", reason=f"stackdsl has a bug: {detail}", is_hopeless=True,
                     do="please report it",
                 )
@@ -172,20 +170,18 @@ class Replica:
 
     async def _live_once(self) -> bool:
         """Start once, see it to its end; return whether that was the last one."""
-        adopted, self._adopted = self._adopted, None
+        attempt = self._attempt
         is_ready, self._was_ready = self._was_ready, False
-        if adopted is None or self._attempt is None:
-            self._attempt = attempting.Attempt(self.spec, self._around, self._tell)
-        end = await self._attempt.run(adopted, is_ready=is_ready)
+        if attempt is None:
+            attempt = self._attempt = attempting.Attempt(self.spec, self._around, self._tell)
+        end = await attempt.run(is_ready=is_ready)
         self._attempt = None
         wish, self._wish = self._wish, None
         if end.state == "restart":
             self._count_restart(end, 0.0)
             return False
         if wish is not None and wish.kind == "stop":
-            self._finish(
-                attempting.End(state="stopped", exit_code=end.exit_code, reason=wish.reason)
-            )
+            self._finish(ends.End(state="stopped", exit_code=end.exit_code, reason=wish.reason))
             return True
         delay_s = None
         if end.state != "stopped" and not end.is_hopeless:
@@ -198,7 +194,7 @@ class Replica:
         self._count_restart(end, delay_s)
         return await self._sleep(delay_s)
 
-    def _count_restart(self, end: attempting.End, delay_s: float) -> None:
+    def _count_restart(self, end: ends.End, delay_s: float) -> None:
         self.restarts += 1
         reason = end.reason
         if delay_s:
@@ -218,10 +214,10 @@ class Replica:
         wish, self._wish = self._wish, None
         if wish is None or wish.kind != "stop":
             return False
-        self._finish(attempting.End(state="stopped", reason=wish.reason))
+        self._finish(ends.End(state="stopped", reason=wish.reason))
         return True
 
-    def _finish(self, end: attempting.End) -> None:
+    def _finish(self, end: ends.End) -> None:
         assert end.state != "restart"
         self.exit_code = end.exit_code
         self._tell(
@@ -283,8 +279,8 @@ def _pass_over(_name: str) -> None:
     """Take no notice."""
 
 
-def _lost() -> attempting.End:
-    return attempting.End(
+def _lost() -> ends.End:
+    return ends.End(
         state="failed",
         reason="ended while nobody watched it; its exit status cannot be known",
         do="read its output, then start it again",

@@ -63,7 +63,7 @@ def _make_in_memory(node: memory.MemoryNode) -> Callable[..., specs.ServiceSpec]
     def make(name: str, does: str, **fields: object) -> specs.ServiceSpec:
         kind, _, value = does.partition(" ")
         node.behaviours[name] = {
-            "serves": lambda: memory.Behaviour(),
+            "serves": memory.Behaviour,
             "exits": lambda: memory.Behaviour(exit_code=int(value)),
             "says": lambda: memory.Behaviour(exit_code=0, output=value),
             "missing": lambda: memory.Behaviour(is_missing=True),
@@ -87,7 +87,7 @@ async def _open_memory(run: RunIdentity) -> AsyncIterator[World]:
 
     async def gather() -> None:
         async for report in node.reports():
-            seen.append(report)
+            seen.append(report)  # noqa: PERF401  # seen by the test as they come
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(gather(), name="gather")

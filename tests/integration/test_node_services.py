@@ -233,7 +233,8 @@ async def test_output_is_cut_at_64_kib(living: native.NativeNode) -> None:
 async def test_only_the_output_of_the_last_attempt_counts(
     living: native.NativeNode, tmp_path: Path
 ) -> None:
-    script = f"test -e {tmp_path}/seen && echo second || {{ echo first; touch {tmp_path}/seen; exit 1; }}"
+    seen = f"{tmp_path}/seen"
+    script = f"test -e {seen} && echo second || {{ echo first; touch {seen}; exit 1; }}"
     policy = services.Restart(backoff_s=0.01)
     assert await output_of(living, task("t", script, retries=1, restart=policy)) == "second"
 

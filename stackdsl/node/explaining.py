@@ -1,0 +1,48 @@
+"""Why a service did not become ready in time: what was probed, what was seen, where it listens."""
+
+from collections.abc import Sequence
+
+from stackdsl.model import facts, specs
+from stackdsl.node import probing
+
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  # compared, not bound
+
+
+def explain_unready(
+    spec: specs.ServiceSpec,
+    trials: Sequence[probing.Trial],
+    listeners: Sequence[facts.Listener],
+) -> tuple[str, str]:
+    """Return the reason and what to do. ``listeners`` are the replica's own sockets."""
+    missing = [trial for trial in trials if trial.last]
+    if not missing:
+        return (
+            f"its hook after_ready took over {spec.start_timeout_s:g} s",
+            "make the hook quicker, or give it more start_timeout",
+        )
+    seen = "; ".join(trial.describe() for trial in missing)
+    reason = f"{seen} in {spec.start_timeout_s:g} s"
+    check = next((trial.check for trial in missing if trial.check.port), None)
+    if check is None:
+        return reason, "find out what it waits for, or give it more start_timeout"
+    wanted = f"{check.host}:{check.port}"
+    if any(_serves(each, check) for each in listeners):
+        return reason, "find out why it does not answer, or give it more start_timeout"
+    if not listeners:
+        return (
+            f"{reason}; it listens on nothing",
+            f"make it listen on {wanted} (me.bind, me.port), or give it more start_timeout",
+        )
+    where = ", ".join(f"{each.address}:{each.port}" for each in listeners)
+    first = f"{listeners[0].address}:{listeners[0].port}"
+    return (
+        f"{reason}; it listens on {where}",
+        (
+            f"make it listen on {wanted} (me.bind, me.port), or say "
+            f'Port({check.port}, listens="{first}")'
+        ),
+    )
+
+
+def _serves(listener: facts.Listener, check: specs.Check) -> bool:
+    return listener.port == check.port and listener.address in (check.host, *_EVERYWHERE)
