@@ -3,150 +3,123 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stackdsl.cli import streams
-from stackdsl.model import errors, events, plans
+from stackdsl.cli import screens, streams, telling
+from stackdsl.model import errors, plans
 from stackdsl.node import following
 from stackdsl.session import outputs
-from stackdsl.views import eventlines, lines, problems, statuses
+from stackdsl.views import footers, lines, problems, statuses
 
-if TYPE_CHECKING:  # whoever shows a run has imported it already, or its client
-    from stackdsl import ports
+if TYPE_CHECKING:  # whoever runs in front has imported it already
     from stackdsl.session import answering
 
-
-class Changes:
-    """Tells people of changes of state, and keeps how long each service took."""
-
-    def __init__(
-        self,
-        plan: plans.Plan,
-        tell: Callable[[str], None],
-        paint: lines.Paint,
-    ) -> None:
-        self._plan = plan
-        self._tell = tell
-        self._paint = paint
-        self._prefixes = lines.Prefixes([one.name for one in plan.services], paint)
-        self._began: dict[str, datetime] = {}
-        self._seen_seq = 0
-        self._is_over = False
-        self._moved = asyncio.Event()
-        self.took_s: dict[str, float] = {}
-
-    def take(self, event: events.Event) -> None:
-        """Take one event in, and tell of it if it is one for people."""
-        self._seen_seq = event.seq
-        self._moved.set()
-        if event.kind == "host" and event.state not in ("connected", None):
-            self._tell(f"{self._paint('✘', 'red')} host {event.subject}: {event.reason}")
-        if event.kind != "service-changed":
-            return
-        now = datetime.fromisoformat(event.time)
-        if event.state in ("starting", "running"):
-            self._began.setdefault(event.subject, now)
-        if event.state in ("ready", "completed") and event.subject in self._began:
-            took = (now - self._began.pop(event.subject)).total_seconds()
-            self.took_s[event.subject] = took
-        self._tell(
-            eventlines.format_change(
-                event,
-                self._paint,
-                prefix=self._prefixes[event.subject],
-                addresses=self._addresses_of(event.subject),
-            )
-        )
-
-    def end(self) -> None:
-        """Take note that no more events will come."""
-        self._is_over = True
-        self._moved.set()
-
-    async def wait_until(self, seq: int, timeout_s: float = 1.0) -> None:
-        """Wait until event ``seq`` was taken in, so that its line stands before what follows; not
-        for long: lines of output have numbers too, and are not among the events taken."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._seen_seq < seq and not self._is_over:
-                    self._moved.clear()
-                    await self._moved.wait()
-        except TimeoutError:
-            return
-
-    def _addresses_of(self, name: str) -> str:
-        planned = self._plan.service(name)
-        if planned is None:
-            return ""
-        return ", ".join(
-            (f"{port.scheme}://" if port.scheme else "") + f"{port.host}:{port.told_port}"
-            for port in planned.ports
-        )
+_TICK_S = 1.0
 
 
 class FrontView:
-    """Shows a run in front: output of services on stdout, everything else on stderr."""
+    """Shows a run in front; implements `fronting.View`."""
 
-    def __init__(self, *, is_until_ready: bool) -> None:
+    def __init__(self, *, is_until_ready: bool, is_plain: bool = False) -> None:
         self._is_until_ready = is_until_ready
+        self._is_live = screens.is_live() and not is_plain
         self._paint = streams.paint_for(sys.stderr)
         self._began_s = time.monotonic()
         self._is_announced = False
+        self._run = ""
+        self._screen: screens.Screen | None = None
+        self._changes: telling.Changes | None = None
         self.failures: list[errors.StackError] = []
 
     async def show(self, answers: "answering.Answers") -> None:
         """Show until the run's timeline ends."""
         plan = await answers.plan()
+        self._run = plan.run
+        changes = self._changes = telling.Changes(plan, self.note, self._paint)
+        screen: screens.Screen = (
+            screens.LiveScreen(self._make_footer) if self._is_live else screens.PlainScreen()
+        )
+        self._screen = screen
         for notice in plan.warnings:
             self.note(problems.format_warning(notice, self._paint))
         reader = outputs.open_reader(answers.folder)
-        changes = Changes(plan, self.note, self._paint)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._print_output(answers, plan, reader), name="print output")
-            async for event in answers.events(since=0, logs=False):
-                changes.take(event)
-                if event.kind == "run" and event.state == "ready":
-                    await self._announce(answers, changes)
-            reader.stop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                helpers = [
+                    group.create_task(self._stop_when_unread(answers), name="watch the reader")
+                ]
+                if self._is_live:
+                    helpers.append(group.create_task(self._tick(), name="tick"))
+                printing = group.create_task(
+                    self._print_output(answers, plan, reader), name="print output"
+                )
+                async for event in answers.events(since=0, logs=False):
+                    changes.take(event)
+                    screen.refresh()
+                    if event.kind == "run" and event.state == "ready":
+                        await self._announce(answers)
+                reader.stop()
+                await printing
+                for helper in helpers:
+                    helper.cancel()
+        finally:
+            self._screen = None
+            await screen.close()
+
+    def _make_footer(self, width: int, height: int) -> list[str]:
+        assert self._changes is not None
+        return footers.format_footer(
+            self._run,
+            self._changes.run_state,
+            self._changes.known,
+            self._paint,
+            now_s=time.time(),
+            width=width,
+            height=height,
+        )
+
+    async def _tick(self) -> None:
+        """Let the clock go on below, while something is on its way."""
+        assert self._changes is not None
+        while True:
+            await asyncio.sleep(_TICK_S)
+            if self._screen is not None and self._changes.is_moving:
+                self._screen.refresh()
 
     async def _print_output(
         self, answers: "answering.Answers", plan: plans.Plan, reader: following.LogReader
     ) -> None:
-        paint = streams.paint_for(sys.stdout)
-        is_tamed = streams.is_terminal(sys.stdout)
-        prefixes = lines.Prefixes([one.name for one in plan.services], paint)
-        writer = streams.Writer(sys.stdout.fileno())
-        stopping = asyncio.create_task(self._stop_when_unread(answers, writer))  # cancelled below
-        try:
-            async for chunk in outputs.follow_lines(reader, await answers.secrets()):
-                prefix = prefixes[chunk.name]
-                if chunk.lost_bytes:
-                    await writer.write(f"{prefix}({chunk.lost_bytes} bytes are no longer kept)\n")
-                await writer.write(lines.prefix_lines(prefix, chunk.lines, is_tamed=is_tamed))
-            await writer.flush()
-        finally:
-            stopping.cancel()
-            writer.close()
+        screen = self._screen
+        assert screen is not None
+        prefixes = lines.Prefixes(
+            [one.name for one in plan.services], streams.paint_for(sys.stdout)
+        )
+        async for chunk in outputs.follow_lines(reader, await answers.secrets()):
+            prefix = prefixes[chunk.name]
+            text = lines.prefix_lines(prefix, chunk.lines, is_tamed=screen.is_terminal)
+            if chunk.lost_bytes:
+                text = f"{prefix}({chunk.lost_bytes} bytes are no longer kept)\n{text}"
+            await screen.write(text)
 
-    async def _stop_when_unread(self, answers: "answering.Answers", writer: streams.Writer) -> None:
+    async def _stop_when_unread(self, answers: "answering.Answers") -> None:
         """End the run when nobody can read its output any more, as other programs end then."""
-        await writer.is_broken.wait()
+        assert self._screen is not None
+        await self._screen.writer.is_broken.wait()
         await answers.stop_run(at_once=False)
 
-    async def _announce(self, answers: "ports.RunControl", changes: Changes) -> None:
+    async def _announce(self, answers: "answering.Answers") -> None:
         if self._is_announced:
             return
+        assert self._changes is not None
         self._is_announced = True
         self.note(
             statuses.format_summary(
                 await answers.status(),
                 self._paint,
                 took_s=time.monotonic() - self._began_s,
-                ready_s=changes.took_s,
+                ready_s=self._changes.took_s,
                 plan=await answers.plan(),
-                advice="" if self._is_until_ready else "Ctrl-C stops it",
+                advice="" if self._is_until_ready or self._is_live else "Ctrl-C stops it",
             ).rstrip("\n")
         )
 
@@ -156,9 +129,7 @@ class FrontView:
 
     def note(self, text: str) -> None:
         """Show one line of our own."""
-        print(text, file=sys.stderr, flush=True)
-
-
-def now() -> datetime:
-    """Return the time of now."""
-    return datetime.now(UTC)
+        if self._screen is not None:
+            self._screen.note(text)
+        else:
+            print(text, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stackdsl.cli import choosing, showing, streams
+from stackdsl.cli import choosing, streams, telling
 from stackdsl.model import errors, plans, states
 from stackdsl.session import background, controlling, naming, stacks
 from stackdsl.views import changes as differences
@@ -104,7 +104,7 @@ class _Starter:
         self.run = plan.run
         for notice in plan.warnings:
             self._tell(problems.format_warning(notice, self._paint))
-        changes = showing.Changes(plan, self._tell, self._paint)
+        changes = telling.Changes(plan, self._tell, self._paint)
         following = asyncio.create_task(_follow(client, changes, since=0), name="follow")
         try:
             status = await client.settled()
@@ -121,7 +121,7 @@ class _Starter:
         self.run = record.run
         async with background.connect(record) as client:
             before = await client.plan()
-            changes = showing.Changes(before, self._tell, self._paint)
+            changes = telling.Changes(before, self._tell, self._paint)
             following = asyncio.create_task(_follow(client, changes, since=None), name="follow")
             try:
                 if names:
@@ -142,7 +142,7 @@ class _Starter:
         return 0
 
     def _summarise(
-        self, status: states.RunStatus, plan: plans.Plan, changes: showing.Changes
+        self, status: states.RunStatus, plan: plans.Plan, changes: telling.Changes
     ) -> None:
         if self._as_json:
             streams.print_json(statuses.status_json(status))
@@ -167,7 +167,7 @@ class _Starter:
             print(text, file=sys.stderr, flush=True)
 
 
-async def _follow(client: "clients.Client", changes: showing.Changes, *, since: int | None) -> None:
+async def _follow(client: "clients.Client", changes: telling.Changes, *, since: int | None) -> None:
     async for event in client.events(since, logs=False):
         changes.take(event)
     changes.end()

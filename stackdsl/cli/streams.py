@@ -83,15 +83,18 @@ class Writer:
 
     async def write(self, text: str) -> None:
         """Hand text on; waits while too much is held."""
-        data = text.encode(errors="replace")
         await self._has_room.wait()
-        if self.is_broken.is_set():
-            return
-        self._held_bytes += len(data)
-        self._is_empty.clear()
+        self.put(text)
         if self._held_bytes > HELD_BYTES_MAX:
             self._has_room.clear()
-        self._queue.put(data)
+
+    def put(self, text: str) -> None:
+        """Hand on text that is short and cannot wait."""
+        if text and not self.is_broken.is_set():
+            data = text.encode(errors="replace")
+            self._held_bytes += len(data)
+            self._is_empty.clear()
+            self._queue.put(data)
 
     async def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
         """Wait until everything is written, or time is up."""

@@ -1,0 +1,98 @@
+"""Tells people of changes of state as they happen, and keeps what is known of each replica."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from stackdsl.model import events, plans
+from stackdsl.views import eventlines, footers, lines
+
+
+class Changes:
+    """Takes the events of a run; ``tell`` shows a line."""
+
+    def __init__(self, plan: plans.Plan, tell: Callable[[str], None], paint: lines.Paint) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._paint = paint
+        self._prefixes = lines.Prefixes([one.name for one in plan.services], paint)
+        self._known = {one.name: footers.Known(name=one.name) for one in plan.services}
+        self._began_s: dict[str, float] = {}
+        self._seen_seq = 0
+        self._is_over = False
+        self._moved = asyncio.Event()
+        self.run_state = "starting"
+        self.took_s: dict[str, float] = {}
+
+    @property
+    def known(self) -> Mapping[str, footers.Known]:
+        """What is known of each replica now, by name."""
+        return self._known
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether something is on its way, so that time matters to who looks on."""
+        settled = ("waiting", "ready", "completed", "stopped", "failed")
+        return any(one.state not in settled for one in self._known.values())
+
+    def take(self, event: events.Event) -> None:
+        """Take one event in, and tell of it if it is one for people."""
+        self._seen_seq = event.seq
+        self._moved.set()
+        match event.kind:
+            case "service-changed":
+                self._take_change(event)
+            case "probe":
+                known = self._known.get(event.subject)
+                if known is not None:
+                    seen = dict(event.details).get("probe", "")
+                    known.probe = f"{seen} {event.reason}".strip() if event.state != "ok" else ""
+            case "run" if event.state is not None:
+                self.run_state = event.state
+            case "host" if event.state not in ("connected", None):
+                mark = self._paint("✘", "red")
+                self._tell(f"{mark} host {event.subject}: {event.reason or event.state}")
+
+    def _take_change(self, event: events.Event) -> None:
+        name, state = event.subject, event.state or ""
+        now_s = datetime.fromisoformat(event.time).timestamp()
+        self._known[name] = footers.Known(
+            name=name, state=state, since_s=now_s, reason=event.reason
+        )
+        if state in ("starting", "running"):
+            self._began_s.setdefault(name, now_s)
+        if state in ("ready", "completed") and name in self._began_s:
+            self.took_s[name] = now_s - self._began_s.pop(name)
+        self._tell(
+            eventlines.format_change(
+                event,
+                self._paint,
+                prefix=self._prefixes[name],
+                addresses=self._addresses_of(name),
+            )
+        )
+
+    def _addresses_of(self, name: str) -> str:
+        planned = self._plan.service(name)
+        if planned is None:
+            return ""
+        return ", ".join(
+            (f"{port.scheme}://" if port.scheme else "") + f"{port.host}:{port.told_port}"
+            for port in planned.ports
+        )
+
+    def end(self) -> None:
+        """Take note that no more events will come."""
+        self._is_over = True
+        self._moved.set()
+
+    async def wait_until(self, seq: int, timeout_s: float = 1.0) -> None:
+        """Wait until event ``seq`` was taken in, so that its line stands before what follows; not
+        for long: lines of output have numbers too, and are not among the events taken."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._seen_seq < seq and not self._is_over:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return
