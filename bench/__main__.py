@@ -28,7 +28,7 @@ def run(wanted: list[str]) -> int:
     for name in wanted or names():
         for figure in importlib.import_module(f"bench.{name}").main():
             figures.print_row(figure)
-            is_kept = is_kept and figure.is_kept
+            is_kept = is_kept and figure.is_kept()
     return 0 if is_kept else 1
 
 
