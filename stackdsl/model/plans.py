@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from stackdsl.model import services, specs
+from stackdsl.model import requests, services, specs
+
+# A node's word, planned with here.
+Observed = requests.Observed
 
 LinkKind = Literal["loopback", "bridge", "lan", "wireguard", "tunnel", "external"]
 
@@ -71,6 +74,7 @@ class PlannedService:
     digest: str = ""
     restart_with: tuple[str, ...] = ()
     where: str = ""
+    secrets: tuple[str, ...] = ()
     dir: str = ""
     start_timeout_s: float = 30.0
 
@@ -226,14 +230,3 @@ class Plan:
             if service.name == name:
                 return service
         return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """A replica that already stands: its state and the digest of the spec that it runs."""
-
-    name: str
-    kind: services.Kind
-    state: str
-    digest: str
-    host: str = "local"

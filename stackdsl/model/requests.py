@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stackdsl.model import facts
+from stackdsl.model import facts, services
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,8 @@ class Wanted:
 class RunIdentity:
     """The run that a node works for. ``folder`` is absolute and holds ``logs/``, ``dirs/`` and the
     journal. ``run_id`` is the random mark. ``environment`` is the base environment of native
-    services; ``secrets`` are values that may not be stored in clear. ``crash`` says what becomes of services when the controller is gone."""
+    services; ``secrets`` are values that may not be stored in clear. ``crash`` says what becomes of
+    services when the controller is gone."""
 
     run: str
     run_id: str
@@ -49,3 +50,14 @@ class Inspection:
     pids: tuple[tuple[int, str], ...] = ()
     listeners: tuple[facts.Listener, ...] = ()
     lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A replica that already stands: its state and the digest of the spec that it runs."""
+
+    name: str
+    kind: services.Kind
+    state: str
+    digest: str
+    host: str = "local"

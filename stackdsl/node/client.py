@@ -5,8 +5,8 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import Literal, cast
 
-from stackdsl.model import facts, plans, reports, specs
-from stackdsl.model.requests import Executed, Inspection, RunIdentity, Wanted
+from stackdsl.model import facts, reports, specs
+from stackdsl.model.requests import Executed, Inspection, Observed, RunIdentity, Wanted
 from stackdsl.wire import calls
 
 
@@ -35,9 +35,9 @@ class RemoteNode:
         """See `ports.Node.observe`."""
         return cast("facts.HostFacts", await self._call("observe", wanted))
 
-    async def begin(self, identity: RunIdentity) -> Sequence[plans.Observed]:
+    async def begin(self, identity: RunIdentity) -> Sequence[Observed]:
         """See `ports.Node.begin`."""
-        return cast("Sequence[plans.Observed]", await self._call("begin", identity))
+        return cast("Sequence[Observed]", await self._call("begin", identity))
 
     async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
         """See `ports.Node.start`."""

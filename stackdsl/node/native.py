@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from stackdsl.model import errors, plans, reports, specs, states
+from stackdsl.model import errors, reports, specs, states
 from stackdsl.model.facts import HostFacts
-from stackdsl.model.requests import Executed, Inspection, RunIdentity, Wanted
+from stackdsl.model.requests import Executed, Inspection, Observed, RunIdentity, Wanted
 from stackdsl.node import (
     beginning,
     ends,
@@ -58,7 +58,7 @@ class NativeNode:
         """See `ports.Node.observe`."""
         return observing.observe(wanted)
 
-    async def begin(self, identity: RunIdentity) -> Sequence[plans.Observed]:
+    async def begin(self, identity: RunIdentity) -> Sequence[Observed]:
         """See `ports.Node.begin`."""
         if self._around is None:
             self._around = await beginning.take_up(identity, self._report)
@@ -71,7 +71,7 @@ class NativeNode:
                 do="start a node for each run",
             )
         return tuple(
-            plans.Observed(name=name, kind=one.spec.kind, state=one.state, digest=one.spec.digest)
+            Observed(name=name, kind=one.spec.kind, state=one.state, digest=one.spec.digest)
             for name, one in sorted(self._replicas.items())
         )
 

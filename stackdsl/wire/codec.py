@@ -3,38 +3,46 @@
 Laws: only classes of `stackdsl.model` travel; unknown names are refused.
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from stackdsl.model import (
-    errors,
-    events,
-    facts,
-    places,
-    plans,
-    probes,
-    reports,
-    requests,
-    services,
-    specs,
-    stacks,
-    states,
-)
+from stackdsl.model import errors
 
+# Loaded with the first class of each: a node's start would pay for plans that it never sees.
+_PACKAGE = "stackdsl.model."
 _MODULES = (
-    events, facts, places, plans, probes, reports, requests, services, specs, stacks, states,
+    "events", "facts", "places", "plans", "probes", "reports", "requests", "services", "specs",
+    "stacks", "states",
 )  # fmt: skip
 _CLASSES: dict[str, type[Any]] = {}
 _FIELDS: dict[type[Any], tuple[str, ...]] = {}
-for _module in _MODULES:
-    for _value in vars(_module).values():
-        is_class = isinstance(_value, type) and is_dataclass(_value)
-        if is_class and _value.__module__ == _module.__name__:
-            _key = f"{_module.__name__.rpartition('.')[2]}.{_value.__name__}"
-            _CLASSES[_key] = _value
-            _FIELDS[_value] = tuple(f.name for f in fields(_value))
-_KEYS = {cls: key for key, cls in _CLASSES.items()}
+_KEYS: dict[type[Any], str | None] = {}
+
+
+def _key_of(cls: type[Any]) -> str | None:
+    """Return the name that a class travels under, None if it does not travel."""
+    if cls not in _KEYS:
+        module = cls.__module__.removeprefix(_PACKAGE)
+        does_travel = module != cls.__module__ and module in _MODULES and is_dataclass(cls)
+        _KEYS[cls] = f"{module}.{cls.__name__}" if does_travel else None
+        if does_travel:
+            _FIELDS[cls] = tuple(field.name for field in fields(cls))
+    return _KEYS[cls]
+
+
+def _find_class(key: str) -> type[Any] | None:
+    """Return the class that travels under a name."""
+    if key not in _CLASSES:
+        module, _, name = key.partition(".")
+        if module not in _MODULES:
+            return None
+        cls = getattr(importlib.import_module(_PACKAGE + module), name, None)
+        if not isinstance(cls, type) or _key_of(cls) != key:
+            return None
+        _CLASSES[key] = cls
+    return _CLASSES[key]
 
 
 def encode(value: object) -> Any:
@@ -47,7 +55,7 @@ def encode(value: object) -> Any:
         return value
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
-    key = _KEYS.get(type(value))
+    key = _key_of(type(value))
     if key is not None:
         encoded: dict[str, Any] = {"$": key}
         for name in _FIELDS[type(value)]:
@@ -74,7 +82,7 @@ def decode(value: Any) -> Any:
         key = value.get("$")
         if key is None:
             return {k: decode(v) for k, v in value.items()}
-        cls = _CLASSES.get(key)
+        cls = _find_class(key)
         try:
             if cls is None:
                 raise TypeError(f"unknown class {key!r}")
