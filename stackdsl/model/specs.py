@@ -116,4 +116,5 @@ class ServiceSpec:
     attach_process: str | None = None
     is_debugged: bool = False
     where: str = ""
+    secrets: tuple[str, ...] = ()
     digest: str = ""

@@ -64,7 +64,7 @@ class Journal:
         self.boot = proctable.boot_id()
         self._folder = folder
         self._db = connection
-        self._secrets = tuple(json.dumps(s)[1:-1] for s in sorted(secrets, key=len) if s)[::-1]
+        self._secrets = _escape(secrets)
         self._on_trouble = on_trouble
         self._is_open = False
         self._has_told = False
@@ -122,7 +122,7 @@ class Journal:
         rows = []
         for spec in wanted:
             text = json.dumps(codec.encode(spec), separators=(",", ":"))
-            masked = self._mask(text)
+            masked = self._mask(text, _escape(spec.secrets))
             rows.append((spec.name, spec.kind, spec.digest, masked, self.boot, masked == text, now))
         self._write(
             "INSERT OR REPLACE INTO replicas "
@@ -131,8 +131,8 @@ class Journal:
             rows,
         )
 
-    def _mask(self, text: str) -> str:
-        for secret in self._secrets:
+    def _mask(self, text: str, more: Sequence[str] = ()) -> str:
+        for secret in (*more, *self._secrets):
             text = text.replace(secret, "***")
         return text
 
@@ -290,3 +290,8 @@ def _is_full(folder: str) -> bool:
     except OSError:
         return False
     return room.f_bavail == 0
+
+
+def _escape(secrets: Sequence[str]) -> tuple[str, ...]:
+    """Return secrets as they stand in JSON texts, longest first."""
+    return tuple(json.dumps(s)[1:-1] for s in sorted(secrets, key=len, reverse=True) if s)

@@ -49,7 +49,7 @@ def hash_number(text: str) -> int:
 
 
 def assign(
-    run: str,
+    folder: str,
     names: Sequence[str],
     *,
     previous: Addresses | None,
@@ -58,6 +58,7 @@ def assign(
 ) -> Addresses:
     """Give every name an address of the run's own.
 
+    ``folder`` is the run's: it tells runs of one name of several users or state folders apart.
     ``taken`` are blocks of other runs; ``busy`` are addresses on which others listen at a port of
     the stack. A previous block is kept (grown in place where it got too small) unless another run
     holds it.
@@ -73,11 +74,11 @@ def assign(
         kept = _keep_block(previous, len(names), size, taken)
         if kept is not None:
             return _fill(kept, names, busy_numbers)
-    block = _choose_block(run, size, taken, busy_numbers)
+    block = _choose_block(folder, size, taken, busy_numbers)
     if block is None:
         raise errors.PlanError(
             "plan.no-block",
-            f'cannot give run "{run}" its addresses: no {size} free ones in a row in'
+            f'cannot give the run in "{folder}" its addresses: no {size} free ones in a row in'
             " 127.1.0.0-127.254.255.255",
             why=f"{len(taken)} other runs hold blocks there",
             do="stop runs that are no longer needed (stackdsl ps, stackdsl clean)",
@@ -103,12 +104,12 @@ def _keep_block(
 
 
 def _choose_block(
-    run: str, size: int, taken: Sequence[Block], busy: Collection[int]
+    folder: str, size: int, taken: Sequence[Block], busy: Collection[int]
 ) -> Block | None:
     """Return the first free block from the place that the run's name hashes to."""
     lowest = -(-_FIRST // size)
     count = (_LAST + 1) // size - lowest
-    start = hash_number(run) % count if count > 0 else 0
+    start = hash_number(folder) % count if count > 0 else 0
     for turn in range(count):
         first = (lowest + (start + turn) % count) * size
         last = first + size - 1

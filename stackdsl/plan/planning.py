@@ -48,7 +48,7 @@ def make_plan(
     world, wrong = placing.survey(stack, claiming.drop_own(facts, previous, observed))
     errors.raise_all(wrong)
     routes, wrong = _find_routes(world)
-    addresses = _assign_addresses(world, run, previous)
+    addresses = _assign_addresses(world, folder, previous)
     layout = binding.lay_out(world, addresses, routes, previous)
     forwarder = forwarding.Forwarder(world, layout)
     forwarder.forward_all()
@@ -132,7 +132,7 @@ def _find_routes(world: placing.Survey) -> tuple[binding.Routes, list[errors.Sta
 
 
 def _assign_addresses(
-    world: placing.Survey, run: str, previous: plans.Plan | None
+    world: placing.Survey, folder: str, previous: plans.Plan | None
 ) -> addressing.Addresses:
     """Return an own address for every replica that is launched and every stable service."""
     names: list[str] = []
@@ -156,7 +156,7 @@ def _assign_addresses(
         }
     )
     taken = world.seen.blocks_taken
-    return addressing.assign(run, names, previous=before, taken=taken, busy=busy)
+    return addressing.assign(folder, names, previous=before, taken=taken, busy=busy)
 
 
 def _list_hosts(world: placing.Survey, routes: binding.Routes) -> tuple[plans.PlannedHost, ...]:

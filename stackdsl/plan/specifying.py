@@ -20,7 +20,7 @@ _read_digested = operator.attrgetter(
     *(
         field.name
         for field in dataclasses.fields(specs.ServiceSpec)
-        if field.name not in {"where", "digest"}
+        if field.name not in {"where", "digest", "secrets"}
     )
 )
 
@@ -95,7 +95,8 @@ def finish(
     )
     spec = _make_spec(planned, service, stack, worked)
     marked = digest(spec, planned)
-    spec = dataclasses.replace(spec, digest=marked)
+    secrets = () if command is None else command.secrets
+    spec = dataclasses.replace(spec, digest=marked, secrets=secrets)
     return dataclasses.replace(planned, command=argv, env=env, after=(), spec=spec, digest=marked)
 
 

@@ -57,6 +57,7 @@ class Controller:
         self.run_state: states.RunState = "starting"
         self.failure: errors.StackError | None = None
         self.secrets: tuple[str, ...] = ()
+        self._mask = masking.make_mask(())
         self._reload = reload
         self._spawned = spawned
         self._stack: stacks.StackModel | None = None
@@ -128,9 +129,10 @@ class Controller:
                 nothing is left behind.
         """
         errors.raise_all(capabilities.check_supported(stack))
-        self._stack, self.secrets = stack, stack.secrets
+        self._stack = stack
+        self._know_secrets(stack.secrets)
         self.timeline = timeline.Timeline(
-            snapshot=lambda: codec.encode(self.status()), mask=masking.make_mask(stack.secrets)
+            snapshot=lambda: codec.encode(self.status()), mask=self.mask
         )
         is_adopting, previous = self._claim(stack)
         try:
@@ -154,6 +156,15 @@ class Controller:
         self.group.create_task(self._keep_node(), name="keep node")
         self.timeline.emit("run", self.run, state="starting")
         return plan
+
+    def _know_secrets(self, secrets: Sequence[str]) -> None:
+        """Mask these too from now on."""
+        self.secrets = tuple(dict.fromkeys((*self.secrets, *secrets)))
+        self._mask = masking.make_mask(self.secrets)
+
+    def mask(self, text: str) -> str:
+        """Return a text with every secret hidden."""
+        return self._mask(text)
 
     def _claim(self, stack: stacks.StackModel) -> tuple[bool, plans.Plan | None]:
         """Take the run's name; return whether something is to be adopted, and its plan."""
@@ -230,6 +241,7 @@ class Controller:
             if self.options.debug is not None:
                 plan = preparing.make_debugged(plan, self.options.debug)
             await preparing.check_programs(node, plan)
+            self._know_secrets((*stack.secrets, *masking.find_secrets(plan)))
             if self.store.claim_block(self.run, plan.block):
                 self.store.save_plan(masking.mask_plan(plan, stack.secrets))
                 return plan
@@ -243,7 +255,10 @@ class Controller:
         self, plan: plans.Plan, replica: str, outputs: Mapping[str, str]
     ) -> plans.PlannedService:
         assert self._stack is not None
-        return planning.resolve(plan, self._stack, replica, outputs)
+        planned = planning.resolve(plan, self._stack, replica, outputs)
+        if planned.spec is not None:
+            self._know_secrets(planned.spec.secrets)
+        return planned
 
     async def serve(self, control: ports.RunControl) -> serving.Server:
         """Let ``control`` answer on the run's socket."""
@@ -289,7 +304,7 @@ class Controller:
         errors.raise_all(capabilities.check_supported(stack))
         node, eng = self.engine.nodes[HOST], self.engine
         plan = await self._make_plan(stack, node, eng.current_plan, eng.ledger.observed())
-        self._stack, self.secrets = stack, stack.secrets
+        self._stack = stack
         gone = [s.name for s in eng.current_plan.services if plan.service(s.name) is None]
         eng.take_plan(plan)
         try:
@@ -301,8 +316,7 @@ class Controller:
 
     def status(self) -> states.RunStatus:
         """Return the run's status."""
-        mask = masking.make_mask(self.secrets)
-        return statuses.make_status(self.engine, self.run_state, self._since_ns, mask)
+        return statuses.make_status(self.engine, self.run_state, self._since_ns, self._mask)
 
     async def next_change(self) -> None:
         """Return at the next change of any state, or when the run has ended."""

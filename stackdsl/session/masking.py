@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from stackdsl.model import plans
+from stackdsl.model import plans, specs
 
 MASK = "***"
+Mask = Callable[[str], str]
 
 
-def make_mask(secrets: Sequence[str]) -> Callable[[str], str]:
+def make_mask(secrets: Sequence[str]) -> Mask:
     """Return a function that replaces every secret in a text; longest first."""
     ordered = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
 
@@ -21,28 +22,41 @@ def make_mask(secrets: Sequence[str]) -> Callable[[str], str]:
     return mask
 
 
+def find_secrets(plan: plans.Plan) -> tuple[str, ...]:
+    """Return the secrets that bodies asked for while the plan was made."""
+    found = (secret for service in plan.services if service.spec for secret in service.spec.secrets)
+    return tuple(dict.fromkeys(found))
+
+
 def mask_plan(plan: plans.Plan, secrets: Sequence[str]) -> plans.Plan:
     """Return the plan with every secret masked in commands, environments and files."""
+    secrets = (*secrets, *find_secrets(plan))
     if not any(secrets):
         return plan
     mask = make_mask(secrets)
-    hidden = []
-    for service in plan.services:
-        spec = service.spec
-        env = tuple((k, None if v is None else mask(v)) for k, v in service.env)
-        command = None if service.command is None else tuple(map(mask, service.command))
-        if spec is not None:
-            spec = replace(
-                spec,
-                argv=tuple(map(mask, spec.argv)),
-                env=tuple((k, None if v is None else mask(v)) for k, v in spec.env),
-                files=tuple(
-                    replace(f, text=None if f.text is None else mask(f.text)) for f in spec.files
-                ),
-                hooks=tuple((k, tuple(map(mask, argv))) for k, argv in spec.hooks),
-                stop_command=None
-                if spec.stop_command is None
-                else tuple(map(mask, spec.stop_command)),
-            )
-        hidden.append(replace(service, env=env, command=command, spec=spec))
-    return replace(plan, services=tuple(hidden))
+    return replace(plan, services=tuple(_mask_service(one, mask) for one in plan.services))
+
+
+def _mask_service(service: plans.PlannedService, mask: Mask) -> plans.PlannedService:
+    command = None if service.command is None else tuple(map(mask, service.command))
+    spec = None if service.spec is None else _mask_spec(service.spec, mask)
+    return replace(service, env=_mask_env(service.env, mask), command=command, spec=spec)
+
+
+def _mask_spec(spec: specs.ServiceSpec, mask: Mask) -> specs.ServiceSpec:
+    stop = spec.stop_command
+    return replace(
+        spec,
+        argv=tuple(map(mask, spec.argv)),
+        env=_mask_env(spec.env, mask),
+        files=tuple(replace(f, text=None if f.text is None else mask(f.text)) for f in spec.files),
+        hooks=tuple((kind, tuple(map(mask, argv))) for kind, argv in spec.hooks),
+        stop_command=None if stop is None else tuple(map(mask, stop)),
+        secrets=(),
+    )
+
+
+def _mask_env(
+    env: tuple[tuple[str, str | None], ...], mask: Mask
+) -> tuple[tuple[str, str | None], ...]:
+    return tuple((key, None if value is None else mask(value)) for key, value in env)
