@@ -4,26 +4,27 @@ python docs/generate.py            writes them
 python docs/generate.py --check    exit 1 if they are not what would be written
 """
 
-import ast
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
 from stackdsl.cli import commands
+from stackdsl.views import explanations
 
 TOP = Path(__file__).parents[1]
 REFERENCE = TOP / "docs" / "reference"
 WIDTH = 100
 FAMILIES = {
-    "DefinitionError": "The stack's file is wrong (exit 2)",
-    "UsageError": "The call is wrong (exit 2)",
-    "PlanError": "The stack cannot be laid out on what was seen (exit 2)",
-    "HostError": "A host lacks something or is not reached (exit 3)",
-    "ServiceError": "A service or step failed (exit 1)",
-    "TeardownError": "Something could not be given back (exit 1)",
-    "InternalError": "A bug of stackdsl",
+    "definition": "The stack's file is wrong",
+    "usage": "The call is wrong",
+    "state": "The state folder",
+    "plan": "The stack cannot be laid out on what was seen",
+    "host": "A host lacks something or is not reached",
+    "start": "A program cannot be started",
+    "run": "A service or step failed",
+    "teardown": "Something could not be given back",
+    "internal": "A bug of stackdsl",
 }
 
 
@@ -65,48 +66,22 @@ def block(text: str) -> list[str]:
 
 
 def error_codes() -> str:
-    """Return the page of error codes: what each says and advises, as written where it is raised."""
-    rows: dict[str, dict[str, tuple[str, str]]] = {family: {} for family in FAMILIES}
-    for file in sorted((TOP / "stackdsl").rglob("*.py")):
-        for family, code, what, do in raised_in(file):
-            rows[family].setdefault(code, (what, do))
+    """Return the page of error codes, by family."""
+    rows: dict[str, list[str]] = {family: [] for family in FAMILIES}
+    for code in sorted(explanations.CODES):
+        found = explanations.find(code)
+        means, do = (text.replace("|", "\\|") for text in (found.means, found.do))
+        rows.setdefault(code.partition(".")[0], []).append(f"| `{code}` | {means} | {do} |")
     pages = [
         "# Error codes",
         "",
-        "Every error has a code, printed last. This page is made from what stackdsl's own code says,",
-        "with `…` for what differs.",
+        "Every error has a code, printed last; `stackdsl explain CODE` says what stands here.",
     ]
-    for family, title in FAMILIES.items():
-        if rows[family]:
-            pages += ["", f"## {title}", "", "| code | says | do |", "|---|---|---|"]
-            pages += [f"| `{c}` | {w} | {d} |" for c, (w, d) in sorted(rows[family].items())]
+    for family, codes in rows.items():
+        title = FAMILIES.get(family, family)
+        if codes:
+            pages += ["", f"## {title}", "", "| code | means | do |", "|---|---|---|", *codes]
     return "\n".join(pages) + "\n"
-
-
-def raised_in(file: Path) -> Iterator[tuple[str, str, str, str]]:
-    """Yield family, code, fact and advice of each error that a file makes."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if not isinstance(node, ast.Call) or len(node.args) < 2:
-            continue
-        family = ast.unparse(node.func).rpartition(".")[2]
-        if family in FAMILIES and isinstance(node.args[0], ast.Constant):
-            advice = next((k.value for k in node.keywords if k.arg == "do"), None)
-            yield family, str(node.args[0].value), wording(node.args[1]), wording(advice)
-
-
-def wording(node: ast.expr | None) -> str:
-    """Return the text of an expression, `…` for what is not known before it is run."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return text.replace("|", "\\|")
-        case ast.JoinedStr(values=parts):
-            return "".join(wording(part) for part in parts)
-        case ast.BinOp(left=left, right=right):
-            return wording(left) + wording(right)
-        case ast.IfExp(body=body):
-            return wording(body)
-        case _:
-            return "…"
 
 
 def pages() -> dict[Path, str]:
