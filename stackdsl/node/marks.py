@@ -15,11 +15,12 @@ REPLICA = "STACKDSL_REPLICA"
 def find_marked(run_id: str, folder: str) -> list[int]:
     """Return the living processes of a run, the caller and those above it left out.
 
-    Works from any process. ``folder`` is the run's folder.
+    Works from any process. ``folder`` is the run's folder. An empty ``run_id`` is one that is not
+    known any more: the folder's logs and descent must do.
     """
     parents = proctable.read_parents()
     ours = _lineage(os.getpid(), parents)
-    mark = f"{RUN_ID}={run_id}\0".encode()
+    mark = f"{RUN_ID}={run_id}\0".encode() if run_id else b""
     logs = os.path.realpath(folder) + "/logs/"
     inside = {pid for path in cgroups.find_all(run_id) for pid in cgroups.list_pids(path)}
     marked = {
@@ -31,7 +32,7 @@ def find_marked(run_id: str, folder: str) -> list[int]:
 
 def _is_marked(pid: int, mark: bytes, logs: str) -> bool:
     environ = proctable.read_environ(pid)
-    if environ.startswith(mark) or b"\0" + mark in environ:
+    if mark and (environ.startswith(mark) or b"\0" + mark in environ):
         return True
     return any(proctable.open_path(pid, fd).startswith(logs) for fd in (1, 2))
 

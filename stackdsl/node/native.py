@@ -36,6 +36,7 @@ class NativeNode:
         self._report = report
         self._around: surroundings.Surroundings | None = None
         self._replicas: dict[str, supervising.Replica] = {}
+        self._is_ending = False
         self._lives: set[asyncio.Task[None]] = set()
         self._forwards = forwarding.Forwards()
         self._watcher: watching.Watcher | None = None
@@ -112,6 +113,8 @@ class NativeNode:
         if around.cgroup is not None:
             around.cgroup.settle()
         for number, spec in enumerate(fresh):
+            if self._is_ending:
+                break  # the controller died in the middle of this call
             replica = self._replicas.get(spec.name)
             if replica is None:
                 replica = self._replicas[spec.name] = supervising.Replica(spec, around)
@@ -164,6 +167,8 @@ class NativeNode:
         self._restart(replica, reason)
 
     def _restart(self, replica: supervising.Replica, reason: str) -> None:
+        if self._is_ending:
+            return
         if replica.is_alive:
             replica.wish(ends.Wish(kind="restart", reason=reason))
         else:
@@ -194,7 +199,8 @@ class NativeNode:
         for one in replicas:
             self._restart(one, "asked for")
         for one in replicas:
-            await one.wait_anew()
+            if not self._is_ending:
+                await one.wait_anew()
 
     async def forget(self, names: Sequence[str]) -> None:
         """See `ports.Node.forget`."""
@@ -291,6 +297,7 @@ class NativeNode:
         excepted. ``limit_s`` caps each stop timeout."""
         if self._around is None:
             return
+        self._is_ending = True
         wish = ends.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
         await self._stop(tuple(self._replicas.values()), wish)
         await self._forwards.close()

@@ -9,6 +9,7 @@ import time
 from stackdsl.node import cgroups, marks
 
 _ROUND_S = 0.05
+_LOOKS = 2
 
 
 def reap_marked(run_id: str, folder: str, grace_s: float, *, limit_s: float = 10.0) -> list[int]:
@@ -24,13 +25,14 @@ def reap_marked(run_id: str, folder: str, grace_s: float, *, limit_s: float = 10
     if found and grace_s > 0:
         _wait(found, grace_s)
     deadline = time.monotonic() + limit_s
-    while True:
+    # One look may miss a process that starts its successor meanwhile.
+    looks_left = _LOOKS
+    while looks_left and time.monotonic() < deadline:
         cgroups.kill_all(run_id)
         found = marks.find_marked(run_id, folder)
         for pid in found:
             _signal(pid, signal.SIGKILL)
-        if not found or time.monotonic() > deadline:
-            break
+        looks_left = _LOOKS if found else looks_left - 1
         _wait(found, _ROUND_S)
     cgroups.remove_all(run_id)
     return found
