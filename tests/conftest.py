@@ -81,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the session when the machine is not as it was; xdist's workers leave it to their master."""
+    """Fail the session when the machine is not as it was; xdist leaves it to the main process."""
     if hasattr(session.config, "workerinput"):
         return
     left = sorted(leaks.look_at_machine() - session.config.stash[MACHINE])
