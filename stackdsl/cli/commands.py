@@ -63,11 +63,13 @@ def call(arguments: list[str]) -> int:
     usage_error: type[Any] = typer.BadParameter.__bases__[0]
     command = typer.main.get_command(app)
     try:
-        code = command.main(arguments, prog_name="stackdsl", standalone_mode=False)
+        # not main(): it would end the program by itself when whoever reads our output has gone
+        with command.make_context("stackdsl", list(arguments)) as context:
+            code = command.invoke(context)
     except usage_error as error:
         raise _wrong_call(error, arguments) from error
-    except typer.Abort as error:
-        raise KeyboardInterrupt from error
+    except typer.Exit as ended:
+        code = ended.exit_code
     return code if isinstance(code, int) else 0
 
 

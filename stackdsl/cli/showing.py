@@ -59,12 +59,25 @@ class FrontView:
                     if event.kind == "run" and event.state == "ready":
                         await self._announce(answers)
                 reader.stop()
-                await printing
+                await self._let_print(printing, screen)
                 for helper in helpers:
                     helper.cancel()
         finally:
             self._screen = None
             await screen.close()
+
+    async def _let_print(self, printing: "asyncio.Task[None]", screen: screens.Screen) -> None:
+        """Let what is left be printed for as long as somebody reads it; a person has seen enough
+        after a moment."""
+        written = -1
+        while not printing.done() and screen.writer.written_bytes != written:
+            written = screen.writer.written_bytes
+            await asyncio.wait({printing}, timeout=streams.FLUSH_TIMEOUT_S)
+            if screen.is_terminal:
+                break
+        if not printing.done():
+            printing.cancel()
+            self.note("the rest of the output was not printed: stackdsl logs has it")
 
     def _make_footer(self, width: int, height: int) -> list[str]:
         assert self._changes is not None

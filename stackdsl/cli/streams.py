@@ -9,7 +9,7 @@ from typing import IO, Any
 from stackdsl.views import lines
 
 # What a reader that has stopped reading may still take once the run has ended.
-FLUSH_TIMEOUT_S = 5.0
+FLUSH_TIMEOUT_S = 2.0
 HELD_BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -73,6 +73,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._held_bytes = 0
+        self.written_bytes = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._is_empty = asyncio.Event()
@@ -129,6 +130,7 @@ class Writer:
 
     def _take_note(self, length: int, is_broken: bool) -> None:
         self._held_bytes -= length
+        self.written_bytes += length
         if is_broken:
             self.is_broken.set()
         if self._held_bytes <= HELD_BYTES_MAX or is_broken:

@@ -67,12 +67,14 @@ async def run_in_front(
     """
     signals = _Signals()
     spawned = nodes.NodeProcess.spawn()
-    signals.install()
     try:
+        # the author's code may take its time: it is interrupted as any other program is
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         stack = load()
     except BaseException:
         spawned.discard()
         raise
+    signals.install()
     controller = controlling.Controller(options, reload=reload, spawned=spawned)
     try:
         async with controller:
