@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Self
 
 from stackdsl import ports
-from stackdsl.model import errors, plans, specs, stacks, states
+from stackdsl.model import errors, plans, stacks, states
 from stackdsl.plan import capabilities, planning, reconciling
-from stackdsl.registry import owners, places, serving
+from stackdsl.registry import places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
-from stackdsl.session import masking, naming, nodes, preparing, recovering, steadying
+from stackdsl.session import masking, naming, nodekeeping, nodes, preparing, recovering
 from stackdsl.wire import codec
 
-HOST = "local"
+HOST = nodekeeping.HOST
 LEAVE_TIMEOUT_S = 30.0
 
 
@@ -59,12 +59,9 @@ class Controller:
         self.secrets: tuple[str, ...] = ()
         self._mask = masking.make_mask(())
         self._reload = reload
-        self._spawned = spawned
+        self._keeper = nodekeeping.NodeKeeper(self.store, spawned)
         self._stack: stacks.StackModel | None = None
         self._record: stores.Record | None = None
-        self._process: nodes.NodeProcess | None = None
-        self._node: ports.Node | None = None
-        self._steady: steadying.SteadyNode | None = None
         self._engine: engine.Engine | None = None
         self._server: serving.Server | None = None
         self._since_ns = time.time_ns()
@@ -88,10 +85,7 @@ class Controller:
         finally:
             self.timeline.close()
             self.ended.set()
-            if self._spawned is not None:
-                self._spawned.discard()
-            if self._process is not None:
-                await self._process.wait()
+            await self._keeper.wait()
             if self._server is not None:
                 await self._server.close()
             if self._engine is not None:
@@ -136,9 +130,7 @@ class Controller:
         )
         is_adopting, previous = self._claim(stack)
         try:
-            self._node = await self._take_node()
-            node = self._steady = steadying.SteadyNode(self._node)
-            stands = await node.begin(self._identity())
+            node, stands = await self._keeper.begin(self._identity())
             plan = await self._make_plan(stack, node, previous, stands)
         except BaseException:
             await self._release_unstarted(is_adopting=is_adopting)
@@ -209,16 +201,6 @@ class Controller:
             environment=tuple(sorted(os.environ.items())),
             secrets=self.secrets,
         )
-
-    async def _take_node(self) -> ports.Node:
-        process = self._spawned or nodes.NodeProcess.spawn()
-        self._spawned = None
-        if self._process is not None:
-            await self._process.wait()
-        self._process = process
-        owner = owners.Owner(pid=process.pid, start=owners.start_time(process.pid))
-        self.store.set_node(self.run, owner)
-        return await process.connect()
 
     async def _make_plan(
         self,
@@ -366,59 +348,25 @@ class Controller:
         with contextlib.suppress(errors.StackError):
             self.store.set_state(self.run, state)
 
-    # --- the node -------------------------------------------------------------------------------
-
     async def _keep_node(self) -> None:
-        """Follow the node's reports; when it is gone and the run goes on, start another one."""
-        while True:
-            await self.engine.follow(HOST)
-            assert self._steady is not None
-            if self.run_state in ("stopping", "stopped") or self._is_released:
-                self._steady.give_up()
-                return
-            self._steady.lose()
-            self.timeline.emit("host", HOST, was="connected", state="lost", reason="its node ended")
-            try:
-                await self._replace_node()
-            except errors.StackError as error:
-                self.timeline.emit("host", HOST, state="lost", reason=error.what)
-                self._steady.give_up()
-                self.failure = error
-                self.ended.set()
-                return
-            self.timeline.emit("host", HOST, was="lost", state="connected")
+        try:
+            await self._keeper.keep(self.engine, self._is_over)
+        except errors.StackError as error:
+            self.failure = error
+            self.ended.set()
 
-    async def _replace_node(self) -> None:
-        assert self._steady is not None
-        node = await self._take_node()
-        stands = {one.name: one for one in await node.begin(self._identity())}
-        self._node = node
-        forwards = dict(self.engine.current_plan.forwards).get(HOST, ())
-        if forwards:
-            await node.set_forwards(forwards)
-        again: list[specs.ServiceSpec] = []
-        for name, replica in sorted(self.engine.ledger.replicas.items()):
-            spec = replica.planned.spec
-            if not replica.has_started or replica.state not in states.ALIVE or spec is None:
-                continue
-            one = stands.get(name)
-            if one is None or one.state in states.ALIVE:
-                again.append(spec)
-            else:
-                self.engine.adopt([one])
-        if again:
-            await node.start(again)
-        self._steady.take(node)
+    def _is_over(self) -> bool:
+        return self._is_released or self.run_state in ("stopping", "stopped")
 
     # --- giving back ----------------------------------------------------------------------------
 
     async def _release_unstarted(self, *, is_adopting: bool) -> None:
         """Give back what `open` took, when nothing was started."""
         self._is_released = True
-        if self._node is not None:
+        if self._keeper.node is not None:
             with contextlib.suppress(errors.StackError, TimeoutError):
-                mode: str = "adopt" if is_adopting else "reap"
-                await asyncio.wait_for(self._node.leave(mode), LEAVE_TIMEOUT_S)  # type: ignore[arg-type]  # one of the two
+                leaving = self._keeper.node.leave("adopt" if is_adopting else "reap")
+                await asyncio.wait_for(leaving, LEAVE_TIMEOUT_S)
         if is_adopting:
             self.store.release(self.run)
             return
