@@ -1,6 +1,6 @@
 """One service of a living run, as Python code holds it: for plain code, for any event loop."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from stackdsl import ports
 from stackdsl.model import errors, specs, states
@@ -17,11 +17,19 @@ class Held:
         run: str,
         folder: str,
         secrets: tuple[str, ...],
+        close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.control = control
         self.run = run
         self.folder = folder
         self.secrets = secrets
+        self._close = close
+
+    async def stop(self) -> None:
+        """Stop the run; returns when everything is given back, by its owner too if that is us."""
+        await self.control.stop_run(at_once=False)
+        if self._close is not None:
+            await self._close()
 
 
 def pick(status: states.RunStatus, name: str) -> tuple[states.ServiceStatus, ...]:

@@ -113,7 +113,11 @@ class _Host:
         if failure is not None:
             raise failure
         held = handles.Held(
-            answers, run=controller.run, folder=controller.folder, secrets=controller.secrets
+            answers,
+            run=controller.run,
+            folder=controller.folder,
+            secrets=controller.secrets,
+            close=self.close,
         )
         self._opened.set_result(held)
         ended = controller.group.create_task(controller.ended.wait(), name="wait for the end")

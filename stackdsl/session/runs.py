@@ -47,7 +47,7 @@ class Run(_Base):
 
     def stop(self) -> None:
         """Stop everything and give it back."""
-        bridging.call(self._held.control.stop_run(at_once=False))
+        bridging.call(self._held.stop())
 
     def do(self, task: str) -> states.ServiceStatus:
         """Run a task again; returns its status when it has ended."""
@@ -82,7 +82,7 @@ class AsyncRun(_Base):
 
     async def stop(self) -> None:
         """Stop everything and give it back."""
-        await bridging.acall(self._held.control.stop_run(at_once=False))
+        await bridging.acall(self._held.stop())
 
     async def do(self, task: str) -> states.ServiceStatus:
         """Run a task again; returns its status when it has ended."""
