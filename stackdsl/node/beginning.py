@@ -29,6 +29,7 @@ _LOCK_TIMEOUT_S = 15.0
 _STRAY_GRACE_S = 3.0
 _SWEEP_GRACE_S = 1.0
 _SWEEP_LIMIT_S = 10.0
+_RMDIR_TRIES = 100
 _SUBREAPER = 36
 
 
@@ -194,30 +195,33 @@ async def end_strays(around: surroundings.Surroundings, kept: set[str]) -> None:
         around.families.has_strangers = had_strangers
 
 
-async def give_back(around: surroundings.Surroundings) -> None:
-    """End whatever is left of the run, its cgroup included."""
-    run_id, folder = around.identity.run_id, around.folder
-    if around.cgroup is not None:
-        around.cgroup.begin_to_leave()
+async def end_left(around: surroundings.Surroundings) -> None:
+    """End whatever no replica accounts for: TERM, after a second KILL, until nothing is left."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     while left := _find_left(around):
         is_late = loop.time() - began > _SWEEP_GRACE_S
         ending.signal_all(left, signal.SIGKILL if is_late else signal.SIGTERM)
         if is_late and around.cgroup is not None:
-            around.cgroup.settle()
-            cgroups.kill_all(run_id)
+            around.cgroup.leave()
+            cgroups.kill_all(around.identity.run_id)
         if loop.time() - began > _SWEEP_LIMIT_S:
             around.trouble("left-over", f"pids {left} would not end")
             break
         await asyncio.sleep(0.002 if is_late else 0.02)
-    if around.cgroup is not None:
-        around.cgroup.settle()
     if around.families.has_strangers:
-        await loop.run_in_executor(None, reaping.reap_marked, run_id, folder, 0.0)
-    around.spawner.orphans()
-    for _ in range(50):
-        if cgroups.remove_all(run_id):
+        await loop.run_in_executor(
+            None, reaping.reap_marked, around.identity.run_id, around.folder, 0.0
+        )
+
+
+async def remove_cgroup(around: surroundings.Surroundings) -> None:
+    """Give the run's cgroup back; we move out of it first, which takes up to 20 ms."""
+    if around.cgroup is None:
+        return
+    around.cgroup.leave()
+    for _ in range(_RMDIR_TRIES):
+        if cgroups.remove_all(around.identity.run_id):
             break
         await asyncio.sleep(0.01)
 

@@ -114,6 +114,7 @@ class RunCgroup:
         self.path = f"{root}/{PREFIX}{run_id}"
         self._root = root
         self._home = home
+        self._has_left = False
         # The kernel takes up to 20 ms to move a process: meanwhile there is other work.
         self._moving = threading.Thread(target=self._enter, name="enter cgroup", daemon=True)
         self._moving.start()
@@ -126,13 +127,12 @@ class RunCgroup:
         """Wait until we are inside (or may not be): children are born where we are."""
         self._moving.join()
 
-    def begin_to_leave(self) -> None:
-        """Begin to move ourselves out, so that what stays can be killed."""
+    def leave(self) -> None:
+        """Move ourselves out, so that what stays can be killed and the cgroup removed."""
         self.settle()
-        self._moving = threading.Thread(
-            target=leave, args=(self._root, self._home), name="leave cgroup", daemon=True
-        )
-        self._moving.start()
+        if not self._has_left:
+            self._has_left = True
+            leave(self._root, self._home)
 
     def pids(self) -> list[int]:
         """Return what runs inside, ourselves left out."""

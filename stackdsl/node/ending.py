@@ -22,6 +22,11 @@ class Families:
         self._orphan_of: dict[int, str | None] = {}
         self.has_strangers = False
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything may be left of any replica, but for those whose process lives."""
+        return self.has_strangers or bool(self._spawner.orphans())
+
     def rest(self, name: str, session: int = 0) -> list[int]:
         """Return what lives of a replica besides its main process and those below that.
 

@@ -190,7 +190,8 @@ class NativeNode:
         for one in replicas:
             await one.wait_ended()
         for one in ended:
-            await one.clear_rest(at_once=wish.at_once)
+            if self._run().families.has_any:
+                await one.clear_rest(at_once=wish.at_once)
 
     async def restart(self, names: Sequence[str]) -> None:
         """See `ports.Node.restart`."""
@@ -287,10 +288,9 @@ class NativeNode:
         return replica
 
     async def leave(self, mode: Literal["reap", "adopt"]) -> None:
-        """See `ports.Node.leave`. What serves us ends the process afterwards."""
+        """See `ports.Node.leave`; what serves us calls `let_go` when this was answered."""
         if mode == "reap":
             await self.reap()
-        await self.let_go()
 
     async def reap(self, limit_s: float | None = None, *, is_bare: bool = False) -> None:
         """Stop everything in no order and give back all that the run has on this machine, its logs
@@ -299,9 +299,9 @@ class NativeNode:
             return
         self._is_ending = True
         wish = ends.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
-        await self._stop(tuple(self._replicas.values()), wish)
+        await self._stop([one for one in self._replicas.values() if one.is_alive], wish)
         await self._forwards.close()
-        await beginning.give_back(self._around)
+        await beginning.end_left(self._around)
         for replica in self._replicas.values():
             files.drop(replica.spec.dir)
 
@@ -320,5 +320,7 @@ class NativeNode:
             await asyncio.wait(self._lives)
         if self._watcher is not None:
             self._watcher.close()
+        if self._is_ending:
+            await beginning.remove_cgroup(self._around)
         beginning.let_go(self._around)
         self._around = None

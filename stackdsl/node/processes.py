@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stackdsl.node import accounts, diagnosing, launches, proctable, wrapping
@@ -99,6 +99,7 @@ class Spawner:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._known: dict[int, Process] = {}
+        self._orphans: tuple[int, ...] | None = None
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -164,10 +165,21 @@ class Spawner:
             self._known[pid] = process
         return process
 
-    def orphans(self) -> list[int]:
+    def orphans(self) -> tuple[int, ...]:
         """Return children that we did not start: what services left behind falls to us, since we
-        are a subreaper. Those that have ended are reaped."""
-        found = []
+        are a subreaper. Those that have ended are reaped.
+
+        Looked up once in a turn of the loop: many services may end in one.
+        """
+        if self._orphans is None:
+            self._orphans = tuple(self._find_orphans())
+            self._loop.call_soon(self._forget_orphans)
+        return self._orphans
+
+    def _forget_orphans(self) -> None:
+        self._orphans = None
+
+    def _find_orphans(self) -> Iterator[int]:
         for pid in proctable.children(os.getpid()):
             if pid in self._known:
                 continue
@@ -176,8 +188,7 @@ class Spawner:
             except ChildProcessError:
                 continue
             if ended is None:
-                found.append(pid)
-        return found
+                yield pid
 
 
 def _identity(launch: launches.Launch) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Laws: a process that is gone, or that may not be read, is None or empty, never a
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -76,7 +77,7 @@ def _children_by_parent(pid: int) -> list[int]:
     return [stat.pid for stat in stats if stat is not None and stat.ppid == pid]
 
 
-def descendants(pids: list[int]) -> list[int]:
+def descendants(pids: Iterable[int]) -> list[int]:
     """Return everything below the given processes, themselves not included."""
     found: list[int] = []
     pending = list(pids)

@@ -52,6 +52,7 @@ class Server:
         await self._abandoned.wait()
         if not self._has_left:
             await self._act_alone()
+        await self._node.let_go()
         self._peer.close()
 
     def _push(self, report: reports.Report) -> None:
@@ -88,7 +89,6 @@ class Server:
             is_kept = self._is_replaced
         if not is_kept:
             await self._node.reap(_CRASH_LIMIT_S, is_bare=True)
-        await self._node.let_go()
 
     def _be_replaced(self) -> None:
         """Another node of the same run asks for its place: let go, and leave all as it is."""
