@@ -46,7 +46,7 @@ def medians(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 def print_header() -> None:
     """Print the head of the table."""
-    print(f"{'':2}{'what':44} {'measured':>12} {'bound':>9}  detail", flush=True)
+    print(f"{'':2}{'what':52} {'measured':>12} {'bound':>9}  detail", flush=True)
 
 
 def print_row(figure: Figure) -> None:
@@ -56,4 +56,4 @@ def print_row(figure: Figure) -> None:
         bound = f"{'>=' if figure.is_at_least else '<='} {figure.bound:g}"
     mark = "✓" if figure.is_kept(1.0) else "~" if figure.is_kept() else "✗"
     measured = f"{figure.ratio:.3g} {figure.unit}"
-    print(f"{mark:2}{figure.name:44} {measured:>12} {bound:>9}  {figure.detail}", flush=True)
+    print(f"{mark:2}{figure.name:52} {measured:>12} {bound:>9}  {figure.detail}", flush=True)
