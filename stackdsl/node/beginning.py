@@ -210,6 +210,8 @@ async def end_left(around: surroundings.Surroundings) -> None:
             break
         await asyncio.sleep(0.002 if is_late else 0.02)
     if around.families.has_strangers:
+        if around.cgroup is not None:
+            around.cgroup.leave()  # else we would be killed with it
         await loop.run_in_executor(
             None, reaping.reap_marked, around.identity.run_id, around.folder, 0.0
         )
