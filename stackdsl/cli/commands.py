@@ -167,9 +167,12 @@ def run(
     else to stderr. A service that failed for good stops the run (exit 1); Ctrl-C stops it in
     order, a second one at once (both 130).
     """
+    from stackdsl.session import first
+
+    node = first.spawn_node()
     from stackdsl.cli import running
 
-    return running.run(words or [], stack, copy, until_ready=until_ready, debug=debug)
+    return running.run(words or [], stack, copy, node=node, until_ready=until_ready, debug=debug)
 
 
 @app.command()
@@ -456,6 +459,9 @@ def controller(
     copy: CopyOption = None,
 ) -> int:
     """Own a run in the background; started by `start`."""
+    from stackdsl.session import first
+
+    node = first.spawn_node()
     from stackdsl.cli import starting
 
-    return starting.control(file, copy, names or [])
+    return starting.control(file, copy, names or [], node)

@@ -1,12 +1,13 @@
 """`run`: a stack in front, in this process."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import Sequence
 
 from stackdsl.cli import choosing, showing, streams
 from stackdsl.model import errors
-from stackdsl.session import controlling, fronting, stacks
+from stackdsl.session import controlling, fronting, nodes, stacks
 from stackdsl.views import problems
 
 
@@ -15,12 +16,18 @@ def run(
     option: str | None,
     copy: str | None,
     *,
+    node: tuple[int, socket.socket],
     until_ready: bool,
     debug: str | None,
 ) -> int:
-    """Run a stack until it ends; return the exit code."""
-    with choosing.open_records() as (_, records):
-        chosen = choosing.choose_file(words, option, records)
+    """Run a stack until it ends; return the exit code. ``node`` was started ahead of all else."""
+    spawned = nodes.NodeProcess(*node)
+    try:
+        with choosing.open_records() as (_, records):
+            chosen = choosing.choose_file(words, option, records)
+    except errors.StackError:
+        spawned.discard()
+        raise
     assert chosen.file is not None
     file, names = chosen.file, chosen.rest
 
@@ -33,7 +40,12 @@ def run(
     try:
         code = asyncio.run(
             fronting.run_in_front(
-                load, options=options, reload=stacks.load, view=view, until_ready=until_ready
+                load,
+                options=options,
+                reload=stacks.load,
+                view=view,
+                until_ready=until_ready,
+                spawned=spawned,
             )
         )
     except errors.StackError as error:

@@ -1,6 +1,7 @@
 """`start`: a run that is left behind, or changed, and its hidden controller process."""
 
 import asyncio
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stackdsl.cli import choosing, streams, telling
 from stackdsl.model import errors, plans, states
-from stackdsl.session import background, controlling, naming, stacks
+from stackdsl.session import background, controlling, naming, nodes, stacks
 from stackdsl.views import changes as differences
 from stackdsl.views import problems, statuses
 
@@ -173,13 +174,19 @@ async def _follow(client: "clients.Client", changes: telling.Changes, *, since: 
     changes.end()
 
 
-def control(file: str, copy: str | None, names: Sequence[str]) -> int:
-    """Be the controller process of a run."""
+def control(
+    file: str, copy: str | None, names: Sequence[str], node: tuple[int, socket.socket]
+) -> int:
+    """Be the controller process of a run. ``node`` was started ahead of all else."""
 
     def load() -> stacks.Stack:
         stack = stacks.load(file)
         return stack.only(*names) if names else stack
 
     options = controlling.Options(copy=copy, crash="adopt", keep_going=True)
-    asyncio.run(background.serve_controller(load, options=options, reload=stacks.load))
+    asyncio.run(
+        background.serve_controller(
+            load, options=options, reload=stacks.load, spawned=nodes.NodeProcess(*node)
+        )
+    )
     return 0

@@ -12,9 +12,7 @@ from stackdsl.model import errors, stacks
 from stackdsl.registry import client as clients
 from stackdsl.registry import serving
 from stackdsl.registry import store as stores
-from stackdsl.session import answering, controlling
-
-FD_VARIABLE = "STACKDSL_CONTROLLER_FD"
+from stackdsl.session import answering, controlling, first, nodes
 
 
 @asynccontextmanager
@@ -32,7 +30,7 @@ async def spawn_controller(
     if options.copy is not None:
         argv += ["--copy", options.copy]
     argv += only
-    env = {**os.environ, FD_VARIABLE: str(theirs.fileno())}
+    env = {**os.environ, first.FD_VARIABLE: str(theirs.fileno())}
     os.set_inheritable(theirs.fileno(), True)
     null = os.open(os.devnull, os.O_RDWR)
     try:
@@ -59,16 +57,18 @@ async def serve_controller(
     *,
     options: controlling.Options,
     reload: Callable[[str], stacks.StackModel],
+    spawned: nodes.NodeProcess | None = None,
 ) -> None:
-    """Be the controller process: own the run until it is stopped.
+    """Be the controller process: own the run until it is stopped. ``spawned`` is its node, if one
+    was started already.
 
     Errors before anything is started are told to the parent; then the process ends.
     """
-    fd = int(os.environ.pop(FD_VARIABLE))
+    fd = int(os.environ.pop(first.FD_VARIABLE))
     parent = socket.socket(fileno=fd)
     os.set_inheritable(fd, False)
     loop = asyncio.get_running_loop()
-    controller = controlling.Controller(options, reload=reload)
+    controller = controlling.Controller(options, reload=reload, spawned=spawned)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, controller.ask_to_stop)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)

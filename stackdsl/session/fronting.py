@@ -57,16 +57,18 @@ async def run_in_front(
     reload: Callable[[str], stacks.StackModel],
     view: View,
     until_ready: bool = False,
+    spawned: nodes.NodeProcess | None = None,
 ) -> int:
     """Run a stack until it ends, fails or is stopped; return the exit code.
 
-    The node is started before the stack is loaded, so that both come up together.
+    The node is started before the stack is loaded, so that both come up together; ``spawned`` is
+    one that was started even earlier.
 
     Raises:
         StackError: nothing was started; the stack or the call is wrong.
     """
     signals = _Signals()
-    spawned = nodes.NodeProcess.spawn()
+    spawned = spawned or nodes.NodeProcess.spawn()
     try:
         # the author's code may take its time: it is interrupted as any other program is
         signal.signal(signal.SIGINT, signal.default_int_handler)

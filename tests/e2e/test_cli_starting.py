@@ -187,8 +187,8 @@ def test_what_a_killed_controller_left_is_ended_by_stop(
     cli("start", write_stack(SHOP))
     (row,) = cli.json("ps")
     mine = [pid for pid in pids(cli).values() if pid]
-    node = int(os.popen(f"pgrep -P {row['pid']}").read().split()[0])
-    for pid in (row["pid"], node):
+    children = Path(f"/proc/{row['pid']}/task/{row['pid']}/children").read_text().split()
+    for pid in (row["pid"], *map(int, children)):
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: cli.json("ps")[0]["state"] == "adopted", within_s=10)
     assert set(mine) <= set(leaks.find_processes(str(state_home)))
