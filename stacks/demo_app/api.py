@@ -9,6 +9,8 @@ from client import ask_store, told
 from spots import COLUMNS, DEPTH, ROWS, TILE
 from web import Answer, serve
 
+STRIDE = 97  # shares no factor with the number of tiles: all are met, scattered
+
 handing_out = threading.Lock()
 painters: dict[str, list[dict[str, str]]] = {}  # what each painter was told
 
@@ -21,7 +23,10 @@ def hand_out(painter: str, links: list[dict[str, str]]) -> dict:
         if journey["next"] == COLUMNS * ROWS:
             journey = {"picture": (journey["picture"] + 1) % DEPTH, "next": 0}
             ask_store("drop", prefix="tile:")
-        tile = {"picture": journey["picture"], "number": journey["next"]}
+        tile = {
+            "picture": journey["picture"],
+            "number": journey["next"] * STRIDE % (COLUMNS * ROWS),
+        }
         ask_store("set", key="journey", value={**journey, "next": journey["next"] + 1})
         return tile
 
