@@ -1,6 +1,7 @@
 """`run`: a stack in front, in this process."""
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -35,8 +36,14 @@ def run(
         stack = stacks.load(file)
         return stack.only(*names) if names else stack
 
-    view = showing.FrontView(is_until_ready=until_ready)
-    options = controlling.Options(copy=copy, crash="reap", is_crash_forced=True, debug=debug)
+    view = showing.FrontView(is_until_ready=until_ready, is_plain=debug is not None)
+    options = controlling.Options(
+        copy=copy,
+        crash="reap",
+        is_crash_forced=True,
+        debug=debug,
+        stdin=_find_stdin() if debug is not None else None,
+    )
     try:
         code = asyncio.run(
             fronting.run_in_front(
@@ -53,6 +60,14 @@ def run(
         return error.exit_code
     _tell(view.failures)
     return code
+
+
+def _find_stdin() -> str:
+    """Return the path of our standard input, for another process to open."""
+    try:
+        return os.ttyname(0)
+    except OSError:  # no terminal
+        return f"/proc/{os.getpid()}/fd/0"
 
 
 def _tell(failures: Sequence[errors.StackError]) -> None:

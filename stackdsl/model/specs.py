@@ -80,6 +80,7 @@ class ServiceSpec:
     ``dir`` is `me.dir`. ``argv`` is empty only for attached ones. ``files`` are made, and ``dir``
     too, before the first start. ``output_wanted``: a task whose output someone reads. ``digest``
     tells specs apart that mean another process: one that runs is kept while it is the same.
+    ``stdin`` is the path of what it reads from; a terminal there is written to as well.
     """
 
     name: str
@@ -115,6 +116,7 @@ class ServiceSpec:
     attach_pid: int | None = None
     attach_process: str | None = None
     is_debugged: bool = False
+    stdin: str | None = None
     where: str = ""
     secrets: tuple[str, ...] = ()
     digest: str = ""

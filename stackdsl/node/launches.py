@@ -8,9 +8,9 @@ from stackdsl.model import services
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One program. ``name`` is the replica's. ``stdout`` and ``stderr`` are open descriptors, None
-    for /dev/null. ``tty`` is the path of a terminal that is to control it. ``is_bounded``: a
-    cgroup bounds its memory already."""
+    """One program. ``name`` is the replica's. ``stdin``, ``stdout`` and ``stderr`` are open
+    descriptors, None for /dev/null. ``tty`` is the path of a terminal that is to control it.
+    ``is_bounded``: a cgroup bounds its memory already."""
 
     name: str
     argv: tuple[str, ...]
@@ -20,6 +20,7 @@ class Launch:
     umask: int | None = None
     limits: services.Limits = services.Limits()
     tty: str | None = None
+    stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
     is_bounded: bool = False
@@ -27,7 +28,9 @@ class Launch:
 
 def with_argv(launch: Launch, argv: tuple[str, ...]) -> Launch:
     """Return another command with the same surroundings: no terminal, and no limits of its own."""
-    return replace(launch, argv=argv, tty=None, limits=services.Limits(), is_bounded=False)
+    return replace(
+        launch, argv=argv, tty=None, stdin=None, limits=services.Limits(), is_bounded=False
+    )
 
 
 def with_env(launch: Launch, env: Mapping[str, str]) -> Launch:

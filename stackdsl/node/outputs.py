@@ -22,6 +22,7 @@ class Output:
 
     def __init__(self, offsets: tuple[int, int]) -> None:
         self.offsets = offsets
+        self._in: int | None = None
         self._out = self._err = -1
         self._tty: str | None = None
         self._pumps: list[pumping.Pump] = []
@@ -30,7 +31,7 @@ class Output:
 
     def dress(self, launch: launches.Launch) -> launches.Launch:
         """Return the launch with its output going where it should."""
-        return replace(launch, stdout=self._out, stderr=self._err, tty=self._tty)
+        return replace(launch, stdin=self._in, stdout=self._out, stderr=self._err, tty=self._tty)
 
     def release(self) -> None:
         """Close what the program has by now."""
@@ -57,6 +58,18 @@ class Output:
         """Let the program write straight into the logs."""
         self._out, self._err = out_fd, err_fd
         self._temporary += [out_fd, err_fd]
+
+    def use_input(self, path: str) -> None:
+        """Let the program read from there; and show itself there, if a person sits at it."""
+        # not to wait for who writes into a pipe, and not to be controlled by a terminal
+        flags = os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
+        self._in = os.open(path, os.O_RDONLY | flags)
+        self._temporary.append(self._in)
+        os.set_blocking(self._in, True)
+        if os.isatty(self._in):
+            self._out = self._err = os.open(path, os.O_WRONLY | flags)
+            self._temporary.append(self._out)
+            os.set_blocking(self._out, True)
 
     def use_pipes(self, paths: tuple[str, str], logs_fds: tuple[int, int]) -> None:
         """Carry what is written into named pipes."""
@@ -105,6 +118,8 @@ def open_output(keeper: logs.LogKeeper, spec: specs.ServiceSpec, folder: str) ->
         else:
             _give(fds, account)
             output.use_files(*fds)
+        if spec.stdin is not None:
+            output.use_input(spec.stdin)
     except OSError as error:
         raise errors.ServiceError(
             "start.logs",

@@ -123,7 +123,7 @@ class Spawner:
                 diagnosing.check_program(launch)
             child = subprocess.Popen(
                 argv,
-                stdin=self._null,
+                stdin=self._null if launch.stdin is None else launch.stdin,
                 stdout=self._null if launch.stdout is None else launch.stdout,
                 stderr=self._null if launch.stderr is None else launch.stderr,
                 cwd=launch.cwd or None,

@@ -27,13 +27,15 @@ LEAVE_TIMEOUT_S = 30.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a run is to be: ``crash`` is the command's default, the stack's own setting wins unless
-    ``is_crash_forced``. ``debug`` names the service whose deadlines are off. ``keep_going``: a
-    failure while starting does not end the start of the rest."""
+    ``is_crash_forced``. ``debug`` names the service whose deadlines are off, and which reads from
+    ``stdin`` (a path). ``keep_going``: a failure while starting does not end the start of the
+    rest."""
 
     copy: str | None = None
     crash: str = "reap"
     is_crash_forced: bool = False
     debug: str | None = None
+    stdin: str | None = None
     keep_going: bool = False
 
 
@@ -221,7 +223,7 @@ class Controller:
                 outputs=self._engine.outputs if self._engine else {},
             )
             if self.options.debug is not None:
-                plan = preparing.make_debugged(plan, self.options.debug)
+                plan = preparing.make_debugged(plan, self.options.debug, self.options.stdin)
             await preparing.check_programs(node, plan)
             self._know_secrets((*stack.secrets, *masking.find_secrets(plan)))
             if self.store.claim_block(self.run, plan.block):
@@ -238,6 +240,8 @@ class Controller:
     ) -> plans.PlannedService:
         assert self._stack is not None
         planned = planning.resolve(plan, self._stack, replica, outputs)
+        if self.options.debug is not None:
+            planned = preparing.debug_replica(planned, self.options.debug, self.options.stdin)
         if planned.spec is not None:
             self._know_secrets(planned.spec.secrets)
         return planned

@@ -84,19 +84,31 @@ async def check_programs(node: ports.Node, plan: plans.Plan) -> None:
     errors.raise_all(failures)
 
 
-def make_debugged(plan: plans.Plan, service: str) -> plans.Plan:
-    """Return the plan with the deadlines and liveness of one service off."""
-    changed = tuple(
-        dataclasses.replace(
-            s, spec=dataclasses.replace(s.spec, is_debugged=True, live=(), start_timeout_s=1e9)
-        )
-        if s.service == service and s.spec is not None
-        else s
-        for s in plan.services
-    )
-    if not any(s.service == service for s in plan.services):
+def make_debugged(plan: plans.Plan, service: str, stdin: str | None) -> plans.Plan:
+    """Return the plan with the deadlines and liveness of one service off.
+
+    Raises:
+        UsageError: there is no such service.
+    """
+    if not any(_is_same(s.service, service) for s in plan.services):
         raise unknown_service(service, plan.run, sorted(s.name for s in plan.services))
+    changed = tuple(debug_replica(s, service, stdin) for s in plan.services)
     return dataclasses.replace(plan, services=changed)
+
+
+def debug_replica(
+    replica: plans.PlannedService, service: str, stdin: str | None
+) -> plans.PlannedService:
+    """Return a replica of ``service`` with no deadlines, reading from ``stdin``; others as they
+    are."""
+    if not _is_same(replica.service, service) or replica.spec is None:
+        return replica
+    spec = dataclasses.replace(replica.spec, is_debugged=True, live=(), stdin=stdin)
+    return dataclasses.replace(replica, spec=spec)
+
+
+def _is_same(name: str, asked: str) -> bool:
+    return name.replace("-", "_") == asked.replace("-", "_")
 
 
 def unknown_service(name: str, run: str, names: Sequence[str]) -> errors.UsageError:
