@@ -86,7 +86,8 @@ class LiveScreen:
             size = os.get_terminal_size(sys.stdout.fileno())
         except OSError:
             size = os.terminal_size((80, 24))
-        return self._make_footer(max(size.columns, 20), max(size.lines, 6))
+        # a terminal that was given no size says 0
+        return self._make_footer(size.columns or 80, size.lines or 24)
 
     def _erase(self) -> str:
         if not self._shown:

@@ -1,13 +1,19 @@
 """`run` in front: what it prints where, how it ends, and with which exit code."""
 
+import os
+import pty
+import select
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import COMMAND
 from tests.waiting import eventually
 
 SHOP = """
@@ -175,9 +181,88 @@ def test_a_copy_runs_beside_the_first(cli: Any, write_stack: Write) -> None:
     assert "shop@two is ready" in done.stderr
 
 
-def test_the_module_is_the_same_program(cli: Any) -> None:
-    import sys
+ASKER = """
+    @service(port=7001, start_timeout="200ms", ready=log("never"))
+    def slow(): return ["sleep", "1000"]
+    @service()
+    def asker():
+        return [PY, "-c", "print('hello', input('who? '), flush=True); import time; time.sleep(1e3)"]
+"""
 
+
+def test_a_debugged_service_has_this_terminal(cli: Any, write_stack: Write) -> None:
+    ours, theirs = pty.openpty()
+    command = [COMMAND, "run", write_stack(ASKER), "asker", "--debug", "asker"]
+    with subprocess.Popen(
+        command, cwd=cli.folder, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as run:
+        os.close(theirs)
+        seen = read_until(ours, "who? ")
+        os.write(ours, b"bob\n")
+        seen += read_until(ours, "hello bob")
+        run.send_signal(signal.SIGINT)
+        read_until(ours, "■ stopped")
+        run.wait(timeout=15)
+    os.close(ours)
+
+    assert run.returncode == 130
+
+
+def test_a_debugged_service_reads_from_a_pipe_too(cli: Any, write_stack: Write) -> None:
+    command = [COMMAND, "run", write_stack(ASKER), "asker", "--debug", "asker"]
+    with subprocess.Popen(
+        command, cwd=cli.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.write("eve\n")
+        run.stdin.flush()
+        assert run.stdout.readline() == "asker | who? hello eve\n"
+        run.send_signal(signal.SIGINT)
+        run.wait(timeout=15)
+
+
+def test_deadlines_of_a_debugged_service_are_off(cli: Any, write_stack: Write) -> None:
+    file = write_stack(ASKER)
+    assert cli("run", file, "slow", code=1)
+    run = cli.spawn("run", file, "slow", "--debug", "slow")
+    eventually(lambda: cli.states("shop").get("slow") == "starting", within_s=15)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run.wait(timeout=1)
+    run.send_signal(signal.SIGINT)
+
+    assert run.wait(timeout=15) == 130
+
+
+def test_a_terminal_shows_what_is_not_ready_below_the_output(cli: Any, write_stack: Write) -> None:
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(
+        [COMMAND, "run", write_stack(ASKER.replace("200ms", "60s")), "slow"],
+        cwd=cli.folder, stdin=theirs, stdout=theirs, stderr=theirs, env=env,
+    ) as run:  # fmt: skip
+        read_until(ours, "0 of 1 ready")
+        run.send_signal(signal.SIGINT)
+        read_until(ours, "■ stopped")
+        run.wait(timeout=15)
+    os.close(theirs)
+    os.close(ours)
+
+    assert run.returncode == 130
+
+
+def read_until(fd: int, text: str, within_s: float = 15) -> str:
+    """Read from a terminal until a text was seen; return all that was."""
+    seen = ""
+    deadline = time.monotonic() + within_s
+    while text not in seen:
+        ready, _, _ = select.select([fd], [], [], max(deadline - time.monotonic(), 0))
+        assert ready, f"no {text!r} in {seen!r}"
+        seen += os.read(fd, 65536).decode(errors="replace")
+    return seen
+
+
+def test_the_module_is_the_same_program(cli: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stackdsl", "--version"], capture_output=True, text=True, check=True
     )
