@@ -183,6 +183,8 @@ class Attempt:
                 return await self._conclude()
         self._ready_at = self._loop.time()
         self._tell("ready", self._status())
+        if self._subject.notices is not None:
+            self._subject.notices.on_change = self._note_notice
         vigil = keeping.Vigil(
             self._around.prober,
             self._subject,
@@ -191,6 +193,11 @@ class Attempt:
         )
         await self._guard(lambda: vigil.keep(self.spec), None)
         return await self._conclude()
+
+    def _note_notice(self) -> None:
+        notices = self._subject.notices
+        if notices is not None and notices.is_stopping and self._wish is None:
+            self._tell("unready", notices.status or "it says that it is stopping")
 
     async def _become_ready(self) -> None:
         self._trials = [self._trial(check) for check in self.spec.ready]

@@ -229,11 +229,12 @@ async def remove_cgroup(around: surroundings.Surroundings) -> None:
 
 
 def _find_left(around: surroundings.Surroundings) -> list[int]:
-    orphans = around.spawner.orphans()
-    left = [*orphans, *proctable.descendants(orphans)]
+    """Return what runs below us or in the run's cgroup, commands of people included."""
+    around.spawner.orphans()  # those that have ended are reaped
+    left = proctable.descendants([os.getpid()])
     if around.cgroup is not None:
-        left += [pid for pid in around.cgroup.pids() if pid not in left]
-    return left
+        left += around.cgroup.pids()
+    return [pid for pid in dict.fromkeys(left) if proctable.start_ticks(pid)]
 
 
 def let_go(around: surroundings.Surroundings) -> None:

@@ -173,6 +173,8 @@ class Replica:
         attempt = self._attempt
         is_ready, self._was_ready = self._was_ready, False
         if attempt is None:
+            if self._is_called_off():
+                return True
             attempt = self._attempt = attempting.Attempt(self.spec, self._around, self._tell)
         end = await attempt.run(is_ready=is_ready)
         self._attempt = None
@@ -183,6 +185,10 @@ class Replica:
         if wish is not None and wish.kind == "stop":
             self._finish(ends.End(state="stopped", exit_code=end.exit_code, reason=wish.reason))
             return True
+        if wish is not None and wish.kind == "restart":
+            # It ended by itself while it was being asked to.
+            self._count_restart(ends.of_wish(wish, end.exit_code), 0.0)
+            return False
         delay_s = None
         if end.state != "stopped" and not end.is_hopeless:
             delay_s = self._patience.next_delay_s(
@@ -211,6 +217,10 @@ class Replica:
             pass
         finally:
             self._nap = None
+        return self._is_called_off()
+
+    def _is_called_off(self) -> bool:
+        """Return whether it is to stop before it is started; it has stopped then."""
         wish, self._wish = self._wish, None
         if wish is None or wish.kind != "stop":
             return False
@@ -253,8 +263,9 @@ class Replica:
         fields["restarts"] = self.restarts
         if more.get("output") is not None:
             fields["output"] = more["output"]
-        self._around.journal.note(self.spec.name, **fields)
+        # Told first: whoever waits for it is a few syscalls sooner. Intents are what must precede.
         self._report(**more)
+        self._around.journal.note(self.spec.name, **fields)
 
     def tell_again(self) -> None:
         """Report the state that stands once more."""

@@ -1,5 +1,6 @@
 """Services that will not go quietly, nodes and controllers that are killed: nothing is left."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stackdsl.model import probes, services, specs
+from stackdsl.model import errors, probes, services, specs
 from stackdsl.node import cgroups, client, marks, reaping
 from tests.waiting import eventually
 from tests.worlds import native
@@ -211,6 +212,25 @@ async def test_when_its_controller_is_gone_everything_is_reaped_within_five_seco
     assert not Path(run.folder, "dirs", "calm").exists()
     assert Path(run.folder, "logs", "deaf.out").read_text() == "ignoring\n"
     assert cgroups.find_all(run.run_id) == []
+
+
+async def test_a_controller_lost_in_the_middle_of_a_start_leaves_nothing(
+    state_home: Path,
+) -> None:
+    run = native.identity(state_home)
+    async with native.running(run) as living, asyncio.TaskGroup() as group:
+        many = [native.spec(f"s{n}", "sleep", "1000") for n in range(100)]
+        call = group.create_task(_start_in_vain(living, many))
+        await living.until("s3", "ready")
+        assert not call.done()
+        living.node.close()
+        await living.wait(within_s=5)
+    assert marks.find_marked(run.run_id, run.folder) == []
+
+
+async def _start_in_vain(living: native.NativeNode, many: list[specs.ServiceSpec]) -> None:
+    with contextlib.suppress(errors.HostError):
+        await living.node.start(many)
 
 
 async def test_a_node_told_to_adopt_leaves_services_when_its_controller_is_gone(

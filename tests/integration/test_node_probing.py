@@ -241,6 +241,22 @@ async def test_a_service_may_notify_that_it_is_ready(
     assert (await living.until("api", "ready")).reason == "serving"
 
 
+async def test_a_service_that_says_it_is_stopping_is_no_longer_ready(
+    living: native.NativeNode, tmp_path: Path
+) -> None:
+    check = specs.Check(probe=probes.Notify())
+    until = f"while not os.path.exists({str(tmp_path / 'stop')!r}): time.sleep(0.01)\n"
+    said = 'stream.sendto(b"STOPPING=1\\nSTATUS=going down", address)\n'
+    program = NOTIFIER.replace("time.sleep(1000)\n", "")
+    program += f"{until}stream = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n{said}"
+    program += "time.sleep(1000)\n"
+    argv = (sys.executable, "-I", "-S", "-c", program)
+    await living.node.start([native.spec("api", *argv, ready=(check,))])
+    await living.until("api", "ready")
+    (tmp_path / "stop").touch()
+    assert (await living.until("api", "unready")).reason == "going down"
+
+
 async def test_all_checks_must_hold(living: native.NativeNode, tmp_path: Path) -> None:
     checks = [specs.Check(probe=probes.File(path=str(tmp_path / name))) for name in "ab"]
     await living.node.start([waiting("api", *checks, start_timeout_s=0.3)])
