@@ -26,7 +26,6 @@ class _Source:
     run: str
     folder: str
     record: "stores.Record | None" = None
-    file: str | None = None
     replicas: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
 
@@ -66,29 +65,28 @@ def _find_source(
     living = {record.run for record in records}
     ended = [name for name in remains.list_folders(store) if name not in living]
     if word is not None and word in ended:
-        return _ended(store, word, None, rest)
+        return _ended(store, word, rest)
     try:
         record, left = choosing.choose_run(words, option, records)
     except errors.UsageError:
         if word is not None and os.path.isfile(word):
             run = stacks.load(word).name
             if run in ended:
-                return _ended(store, run, word, rest)
+                return _ended(store, run, rest)
         elif not records and option is None and len(ended) == 1:
-            return _ended(store, ended[0], None, tuple(words))
+            return _ended(store, ended[0], tuple(words))
         raise
     return _Source(
         run=record.run,
         folder=record.folder,
         record=record,
-        file=record.file,
         replicas=tuple(remains.list_replicas(store, record.run)),
         rest=tuple(left),
     )
 
 
-def _ended(store: "stores.Store", run: str, file: str | None, rest: tuple[str, ...]) -> _Source:
-    return _Source(run=run, folder=remains.folder_of(store, run), file=file, rest=rest)
+def _ended(store: "stores.Store", run: str, rest: tuple[str, ...]) -> _Source:
+    return _Source(run=run, folder=remains.folder_of(store, run), rest=rest)
 
 
 def _find_names(source: _Source) -> list[str] | None:
@@ -112,19 +110,21 @@ def _find_names(source: _Source) -> list[str] | None:
 
 
 def _find_secrets(source: _Source) -> tuple[str, ...]:
-    """Return what must be masked: as the controller says, else as the stack's file does."""
+    """Return what must be masked: as the controller says, else as the stack's file does.
+
+    Raises:
+        UsageError: there are secrets, and nobody knows them any more.
+    """
     if source.record is not None and source.record.has_controller:
         return asyncio.run(_ask_secrets(source.record))
-    if source.file is None or not os.path.isfile(source.file):
-        return ()
     try:
-        return stacks.load(source.file).secrets
+        return remains.find_secrets(source.folder)
     except errors.StackError as error:
         raise errors.UsageError(
             "usage.secrets-unknown",
             f'cannot print the output of "{source.run}": its secrets cannot be masked',
             why=error.what,
-            do=f'mend "{source.file}", or read the files in {source.folder}/logs yourself',
+            do=f"mend the stack's file, or read the files in {source.folder}/logs yourself",
         ) from error
 
 

@@ -17,7 +17,7 @@ from stackdsl.plan import capabilities, planning, reconciling
 from stackdsl.registry import places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
-from stackdsl.session import masking, naming, nodekeeping, nodes, preparing, recovering
+from stackdsl.session import masking, naming, nodekeeping, nodes, preparing, recovering, remains
 from stackdsl.wire import codec
 
 HOST = nodekeeping.HOST
@@ -155,6 +155,8 @@ class Controller:
         """Mask these too from now on."""
         self.secrets = tuple(dict.fromkeys((*self.secrets, *secrets)))
         self._mask = masking.make_mask(self.secrets)
+        if self.secrets and self._record is not None:
+            remains.note_secrets(self.folder, self.record.file)
 
     def mask(self, text: str) -> str:
         """Return a text with every secret hidden."""

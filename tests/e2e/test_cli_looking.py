@@ -245,9 +245,11 @@ def test_secrets_are_masked_in_all_that_is_printed(
         )
     ]  # fmt: skip
     cli("stop")
-    texts.append(cli("logs", file).stdout)
-
+    texts += [cli("logs", file).stdout, cli("logs", "shop").stdout]
     assert not any("hunter2" in text for text in texts)
+
+    monkeypatch.delenv("TOKEN")
+    assert "cannot be masked" in cli("logs", "shop", code=2).stderr
 
 
 def test_wait_returns_when_the_state_has_come(cli: Any, shop: Path) -> None:
