@@ -44,6 +44,13 @@ def explain(launch: launches.Launch, error: Exception) -> errors.ServiceError:
             f'folder "{launch.cwd}" does not exist',
             "make the folder, or give another cwd=",
         )
+    if launch.user and isinstance(error, PermissionError) and os.geteuid() != 0:
+        return _refuse(
+            "start.not-root",
+            f'becoming user "{launch.user}" takes root',
+            "run stackdsl as root, or leave user= out",
+            why=f"this node runs as uid {os.geteuid()}",
+        )
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
         return _explain_program(launch, program, error)
     number = getattr(error, "errno", None)
