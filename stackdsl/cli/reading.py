@@ -5,12 +5,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stackdsl.cli import choosing, streams
 from stackdsl.model import errors
+from stackdsl.model.data import dataclass
 from stackdsl.session import background, outputs, preparing, remains, stacks
 from stackdsl.views import lines
 

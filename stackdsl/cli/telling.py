@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from stackdsl.model import events, plans
 from stackdsl.views import eventlines, footers, lines
@@ -55,7 +54,7 @@ class Changes:
 
     def _take_change(self, event: events.Event) -> None:
         name, state = event.subject, event.state or ""
-        now_s = datetime.fromisoformat(event.time).timestamp()
+        now_s = event.time_ns / 1e9
         self._known[name] = footers.Known(
             name=name, state=state, since_s=now_s, reason=event.reason
         )

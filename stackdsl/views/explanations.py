@@ -266,6 +266,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "end other programs, or raise the limits (ulimit -u, pids.max)",
     ),
     "start.no-user": ("the user of a service does not exist here", "create it, or change user="),
+    "start.not-root": (
+        "a service is to be another user, which only root can arrange",
+        "run stackdsl as root, or leave user= out",
+    ),
     "start.refused": ("the system refused to start the program", "see the reason in the error"),
     # what is kept on disk
     "state.corrupt": (
