@@ -4,6 +4,7 @@ A stack's file imports its words from here; so does code that runs stacks. Names
 they are first used, so that a command pays only for what it needs.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ below does it
@@ -98,7 +99,7 @@ def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
         message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
     import importlib
 
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -84,10 +84,15 @@ def _wrong_call(error: Any, arguments: list[str]) -> errors.UsageError:
         return _unknown("option", option, [*known, "--help"], where)
     return errors.UsageError(
         "usage.call",
-        f"cannot read the call of {where}: {error.format_message().rstrip('.')}",
+        f"cannot read the call of {where}: {_in_our_words(error.format_message())}",
         why=" ".join(["stackdsl", *arguments]),
         do=f"see {where} --help",
     )
+
+
+def _in_our_words(message: str) -> str:
+    """Return a message of click's as the end of one of our sentences."""
+    return (message[:1].lower() + message[1:]).rstrip(".").replace("'", '"')
 
 
 def _unknown(kind: str, word: str, known: list[str], where: str = "stackdsl") -> errors.UsageError:

@@ -1,5 +1,6 @@
 """The program `stackdsl`: runs one command and turns what went wrong into an exit code."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -50,13 +51,15 @@ def _tell(error: "Exception") -> int:
     from stackdsl.views import problems
 
     assert isinstance(error, errors.StackError)
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
     if _is_traceback_wanted():
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
     text = problems.format_error(error, streams.paint_for(sys.stderr))
-    print(text, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever read has gone; the exit code still tells
+        print(text, file=sys.stderr, flush=True)
     return error.exit_code
 
 

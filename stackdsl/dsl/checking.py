@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from stackdsl.dsl import faults
 from stackdsl.model import orders, places, services, substitution
@@ -139,52 +140,79 @@ def _check_templates(
                 found.take(service.where, error)
 
 
+class _Socket(NamedTuple):
+    """A socket that a port needs whatever becomes of the plan, and the keyword that says so."""
+
+    keyword: str
+    address: str
+    number: int
+
+
 def _check_sockets(stack: Sequence[services.Service], found: faults.Faults) -> None:
-    """Note two services of one machine that would need one socket, as `listens` insists on it."""
-    insisting = [
-        (service, port, port.listens)
-        for service in stack
-        for port in service.ports
-        if port.listens is not None and _machine(service) is not None
-    ]
+    """Note two services of one machine that would need one socket, as their ports insist on it."""
+    wanting: dict[tuple[str | None, int], dict[int, services.Service]] = {}
+    insisting: list[tuple[services.Service, services.Port, _Socket]] = []
+    for service in stack:
+        for port in service.ports:
+            sockets = list(_insisted(port))
+            for number in {port.number, *(socket.number for socket in sockets)}:
+                wanting.setdefault((_machine(service), number), {})[id(service)] = service
+            insisting += [(service, port, socket) for socket in sockets]
     noted: set[frozenset[int]] = set()
-    for service, port, (address, number) in insisting:
-        for other in stack:
-            if other is service or _machine(other) != _machine(service):
-                continue
+    for service, port, socket in insisting:
+        machine = _machine(service)
+        for other in wanting[machine, socket.number].values() if machine is not None else ():
             pair = frozenset((id(service), id(other)))
-            for theirs in other.ports:
-                if pair in noted or not _meets(address, number, port, theirs):
-                    continue
+            if other is service or pair in noted:
+                continue
+            if any(_meets(socket, port, theirs) for theirs in other.ports):
                 noted.add(pair)
-                _note_clash(service, other, (address, number), found)
+                _note_clash(service, other, socket, found)
 
 
-def _meets(address: str, number: int, port: services.Port, theirs: services.Port) -> bool:
-    """Tell whether a port that insists on a socket meets another port's: the one that it insists
-    on too, or its canonical one on an address of its own."""
+def _insisted(port: services.Port) -> Iterator[_Socket]:
+    if port.listens is not None:
+        yield _Socket("listens", *port.listens)
+    elif port.bind is not None:
+        yield _Socket("bind", port.bind, port.number)
+    if port.publish is not None:
+        yield _Socket("publish", *port.publish)
+
+
+def _meets(socket: _Socket, port: services.Port, theirs: services.Port) -> bool:
+    """Tell whether a socket meets one of another port: one that it insists on too, or its
+    canonical one on an address of its own."""
     if port.protocol != theirs.protocol:
         return False
-    if theirs.listens is not None and theirs.listens[1] == number:
-        return _EVERYWHERE in {address, theirs.listens[0]} or address == theirs.listens[0]
-    return address == _EVERYWHERE and theirs.number == number
+    if socket.address == _EVERYWHERE and theirs.number == socket.number:
+        return True
+    return any(
+        other.number == socket.number
+        and (_EVERYWHERE in {socket.address, other.address} or socket.address == other.address)
+        for other in _insisted(theirs)
+    )
 
 
 def _note_clash(
-    service: services.Service,
-    other: services.Service,
-    socket: tuple[str, int],
-    found: faults.Faults,
+    service: services.Service, other: services.Service, socket: _Socket, found: faults.Faults
 ) -> None:
     later, earlier = (service, other) if service.where.line > other.where.line else (other, service)
-    address, number = socket
-    free = f' give "{service.name}" listens="127.0.0.1:{number}",' if address == _EVERYWHERE else ""
+    keyword, address, number = socket
+    advice = f'give "{service.name}" another {keyword}=, or "{other.name}" another port'
+    if keyword != "publish":  # what is published is taken here, wherever the program runs
+        narrow = (
+            f'listens="127.0.0.1:{number}"' if address == _EVERYWHERE else f"another {keyword}="
+        )
+        advice = (
+            f'give one of them isolated=True (an address of its own), "{service.name}" {narrow},'
+            f' or "{other.name}" another port'
+        )
     found.add(
         later.where,
         "definition.port-clash",
         f'cannot give "{later.name}" port {number}: {_of(earlier)} wants it on the same machine',
-        why=f'"{service.name}" insists on {address}:{number}',
-        do=f"give one of them isolated=True (an address of its own),{free} or change the port",
+        why=f'"{service.name}" has {keyword}=, and so takes {address}:{number}',
+        do=advice,
     )
 
 

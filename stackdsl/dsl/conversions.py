@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from stackdsl.dsl import faults, values, written
@@ -16,15 +16,26 @@ def refuse_unknown(value: written.Written) -> None:
     """Refuse keywords that a form does not know.
 
     Raises:
-        Refusal: there is one; the nearest name is told.
+        Refusal: there are some; the nearest name of each is told.
     """
-    for key in value.unknown:
-        guess = faults.nearest(key, value.values)
+    unknown(value, value.unknown, list(value.values))
+
+
+def unknown(value: written.Written, keys: Iterable[str], allowed: Sequence[str]) -> None:
+    """Refuse those of ``keys`` that are not ``allowed``.
+
+    Raises:
+        Refusal: there are some; the nearest name of each is told.
+    """
+
+    def refuse(key: str) -> None:
         raise faults.Refusal(
             f'{value.form}(…) has no keyword "{key}"',
-            f"{guess}{value.form}(…) takes {faults.quoted(value.values)}",
+            f"{faults.nearest(key, allowed)}{value.form}(…) takes {faults.quoted(allowed)}",
             code="definition.unknown-keyword",
         )
+
+    faults.read_each(refuse, [key for key in keys if key not in allowed])
 
 
 def text(value: object) -> str:
@@ -55,7 +66,7 @@ def paths(value: object, folder: str) -> tuple[str, ...]:
         return (absolute(value, folder),)
     if not is_list(value):
         raise faults.Refusal(f"{faults.shown(value)} is not a path", "give a path, or several")
-    return tuple(absolute(one, folder) for one in value)
+    return tuple(faults.read_each(lambda one: absolute(one, folder), value))
 
 
 def flag(value: object) -> bool:
@@ -167,7 +178,8 @@ def env(value: object) -> tuple[tuple[str, str | None], ...]:
     """Return variables in the author's order."""
     if not isinstance(value, Mapping):
         raise faults.Refusal(f"{faults.shown(value)} is not a mapping", 'give {"NAME": "value"}')
-    return tuple((key, env_value(key, one)) for key, one in value.items())
+    pairs = value.items()
+    return tuple(faults.read_each(lambda pair: (pair[0], env_value(*pair)), pairs))
 
 
 def address(value: object, *, host: str | None = None) -> tuple[str, int]:
@@ -233,12 +245,11 @@ def hooks(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
         raise faults.Refusal(
             f"{faults.shown(value)} is not a mapping", 'give {"before_start": ["prog", "--flag"]}'
         )
-    found: list[tuple[str, tuple[str, ...]]] = []
+    found: list[tuple[str, object]] = []
     for moment, commands in value.items():
-        one_of(moment, moments)
         several = is_list(commands) and commands and all(is_list(one) for one in commands)
-        found.extend((moment, argv(one)) for one in (commands if several else [commands]))
-    return tuple(found)
+        found.extend((moment, one) for one in (commands if several else [commands]))
+    return tuple(faults.read_each(lambda p: (one_of(p[0], moments), argv(p[1])), found))
 
 
 def volume(value: object, folder: str) -> services.Volume:

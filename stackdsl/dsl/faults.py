@@ -1,19 +1,56 @@
 """Faults: everything that is wrong with a stack, gathered to be told at once."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from stackdsl.model import errors, services
 
+T = TypeVar("T")
+
 
 class Refusal(Exception):  # noqa: N818 - it never leaves reading; a fault is made of it
-    """A value that cannot be read: the fact, and what to write instead."""
+    """A value that cannot be read: the fact, and what to write instead.
+
+    ``others`` are what else is wrong with the same value.
+    """
 
     def __init__(self, fact: str, do: str, *, code: str = "definition.bad-value") -> None:
         super().__init__(fact)
         self.fact = fact
         self.do = do
         self.code = code
+        self.others: tuple[Refusal, ...] = ()
+
+
+def read_each(read: Callable[..., T], values: Iterable[Any]) -> list[T]:
+    """Return ``read`` of every value; a refusal does not keep the rest from being read.
+
+    Raises:
+        Refusal: some were refused; the first, with the others.
+    """
+    found: list[T] = []
+    refused: list[Refusal] = []
+    for value in values:
+        try:
+            found.append(read(value))
+        except Refusal as refusal:
+            refused += [refusal, *refusal.others]
+    if refused:
+        first, *others = refused
+        first.others = tuple(others)
+        raise first
+    return found
+
+
+def read_fields(reads: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Return what each of ``reads`` returns, by its key.
+
+    Raises:
+        Refusal: some refused; the first, with the others.
+    """
+    pairs = read_each(lambda item: (item[0], item[1]()), reads.items())
+    return dict(pairs)
 
 
 class Faults:
@@ -34,8 +71,9 @@ class Faults:
         return error
 
     def take(self, where: services.Where, error: errors.StackError) -> None:
-        """Note an error that was made elsewhere."""
-        self._found.append((where.file, where.line, error))
+        """Note an error that was made elsewhere, each of it if it is several."""
+        for one in errors.flatten(error):
+            self._found.append((where.file, where.line, one))
 
     def extend(self, others: "Faults") -> None:
         """Note all of another gathering."""

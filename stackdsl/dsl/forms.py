@@ -12,6 +12,13 @@ from stackdsl.model import services
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _RESTARTS = ("no", "on-failure", "always")
 _DEFAULT_TIMING = model_probes.Timing()
+_TIMES = {
+    "interval": None,
+    "timeout": _DEFAULT_TIMING.timeout_s,
+    "start_period": 0,
+    "success": _DEFAULT_TIMING.success,
+    "failures": _DEFAULT_TIMING.failures,
+}
 
 
 def _optional(read: Any, value: object) -> Any:
@@ -25,18 +32,27 @@ def port(name: str, value: object) -> services.Port:
         return services.Port(name=name, number=number, scheme=_scheme_of(name))
     conversions.refuse_unknown(value)
     given = value.values
-    scheme = given["scheme"]
-    if scheme is not None and not (isinstance(scheme, str) and _SCHEME.fullmatch(scheme)):
-        raise faults.Refusal(f"{faults.shown(scheme)} is not a scheme", 'give one as "postgresql"')
-    return services.Port(
-        name=name,
-        number=conversions.port_number(given["number"]),
-        scheme=scheme or _scheme_of(name),
-        protocol=conversions.one_of(given["protocol"], ("tcp", "udp")),
-        publish=_optional(lambda v: conversions.address(v, host="127.0.0.1"), given["publish"]),
-        listens=_optional(conversions.address, given["listens"]),
-        bind=_optional(conversions.ipv4, given["bind"]),
+    fields = faults.read_fields(
+        {
+            "number": lambda: conversions.port_number(given["number"]),
+            "scheme": lambda: _optional(_scheme, given["scheme"]) or _scheme_of(name),
+            "protocol": lambda: conversions.one_of(given["protocol"], ("tcp", "udp")),
+            "publish": lambda: _optional(_published, given["publish"]),
+            "listens": lambda: _optional(conversions.address, given["listens"]),
+            "bind": lambda: _optional(conversions.ipv4, given["bind"]),
+        }
     )
+    return services.Port(name=name, **fields)
+
+
+def _published(value: object) -> tuple[str, int]:
+    return conversions.address(value, host="127.0.0.1")
+
+
+def _scheme(value: object) -> str:
+    if isinstance(value, str) and _SCHEME.fullmatch(value):
+        return value
+    raise faults.Refusal(f"{faults.shown(value)} is not a scheme", 'give one as "postgresql"')
 
 
 def _scheme_of(name: str) -> str | None:
@@ -49,23 +65,29 @@ def restart(value: object) -> services.Restart:
         return services.Restart(on=conversions.one_of(value, _RESTARTS))
     conversions.refuse_unknown(value)
     given = value.values
-    return services.Restart(
-        on=conversions.one_of(given["on"], _RESTARTS),
-        max=conversions.whole(given["max"], 0),
-        backoff_s=units.seconds(given["backoff"]),
-        cap_s=units.seconds(given["cap"]),
-        reset_after_s=units.seconds(given["reset_after"]),
+    fields = faults.read_fields(
+        {
+            "on": lambda: conversions.one_of(given["on"], _RESTARTS),
+            "max": lambda: conversions.whole(given["max"], 0),
+            "backoff_s": lambda: units.seconds(given["backoff"]),
+            "cap_s": lambda: units.seconds(given["cap"]),
+            "reset_after_s": lambda: units.seconds(given["reset_after"]),
+        }
     )
+    return services.Restart(**fields)
 
 
 def limits(value: object) -> services.Limits:
     """Return limits of a Limits(…)."""
     given = _given(value, values.Limits, "Limits(cpu=, memory=, files=)")
-    return services.Limits(
-        cpu=_optional(cores, given["cpu"]),
-        memory_bytes=_optional(units.size, given["memory"]),
-        files=_optional(lambda v: conversions.whole(v, 1), given["files"]),
+    fields = faults.read_fields(
+        {
+            "cpu": lambda: _optional(cores, given["cpu"]),
+            "memory_bytes": lambda: _optional(units.size, given["memory"]),
+            "files": lambda: _optional(lambda v: conversions.whole(v, 1), given["files"]),
+        }
     )
+    return services.Limits(**fields)
 
 
 def scale(value: object) -> services.Scale:
@@ -89,7 +111,7 @@ def cores(value: object) -> float:
 def probe_list(value: object) -> tuple[model_probes.Probe, ...]:
     """Return one probe or a list of them."""
     given = value if isinstance(value, (list, tuple)) else [value]
-    return tuple(probe(one) for one in given)
+    return tuple(faults.read_each(probe, given))
 
 
 def probe(value: object) -> model_probes.Probe:
@@ -162,22 +184,18 @@ def _timing(value: probes.Probe) -> model_probes.Timing:
     given = value.unknown
     if not given:
         return _DEFAULT_TIMING
-    for key in given:
-        if key not in probes.TIMINGS:
-            allowed = (*value.values, *probes.TIMINGS)
-            raise faults.Refusal(
-                f'{value.form}(…) has no keyword "{key}"',
-                f"{faults.nearest(key, allowed)}{value.form}(…) takes {faults.quoted(allowed)}",
-                code="definition.unknown-keyword",
-            )
-    interval = given.get("interval")
-    return model_probes.Timing(
-        interval_s=None if interval is None else _positive(interval),
-        timeout_s=_positive(given.get("timeout", _DEFAULT_TIMING.timeout_s)),
-        start_period_s=units.seconds(given.get("start_period", 0)),
-        success=conversions.whole(given.get("success", _DEFAULT_TIMING.success), 1),
-        failures=conversions.whole(given.get("failures", _DEFAULT_TIMING.failures), 1),
+    conversions.unknown(value, given, [*value.values, *probes.TIMINGS])
+    told = {**_TIMES, **given}
+    fields = faults.read_fields(
+        {
+            "interval_s": lambda: _optional(_positive, told["interval"]),
+            "timeout_s": lambda: _positive(told["timeout"]),
+            "start_period_s": lambda: units.seconds(told["start_period"]),
+            "success": lambda: conversions.whole(told["success"], 1),
+            "failures": lambda: conversions.whole(told["failures"], 1),
+        }
     )
+    return model_probes.Timing(**fields)
 
 
 def _positive(value: object) -> float:
@@ -294,6 +312,8 @@ def _external(value: object) -> model_places.External:
 
 def _given(value: object, form: type[written.Written], example: str) -> dict[str, Any]:
     if not isinstance(value, form):
-        raise faults.Refusal(f"{faults.shown(value)} is not that", f"give {example}")
+        form_of = example.partition("(")[0]
+        fact = f"{faults.shown(value)} is not {form_of}(…)"
+        raise faults.Refusal(fact, f"give {example}")
     conversions.refuse_unknown(value)
     return value.values

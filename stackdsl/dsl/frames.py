@@ -1,12 +1,15 @@
 """Frames: an exception of the author's code as an error that shows the author's lines only."""
 
 import os
+import re
+import sys
 from types import TracebackType
 
 from stackdsl.dsl import faults
 from stackdsl.model import errors, services
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_NOT_IMPORTED = re.compile(r"cannot import name '(\w+)'")
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -19,19 +22,23 @@ def blame(
     in; its place and the frames are those of the author's files.
     """
     where, frames = trace(problem)
-    if isinstance(problem, errors.StackError):
-        for one in errors.flatten(problem):
-            one.where = one.where or str(where or fallback)
-            one.frames = one.frames or frames
-        return problem
     if isinstance(problem, SyntaxError) and problem.filename:
         where = services.Where(file=faults.display(problem.filename), line=problem.lineno or 1)
         frames = _show_syntax(problem)
     found = services.Where(
         file=(where or fallback).file, line=(where or fallback).line, what=fallback.what
     )
+    if isinstance(problem, errors.StackError):
+        for one in errors.flatten(problem):
+            one.where = one.where or str(found)
+            one.frames = one.frames or frames
+        return problem
     return errors.DefinitionError(
-        code, f"cannot {thing}: {_say(problem)}", where=str(found), do=do, frames=frames
+        code,
+        f"cannot {thing}: {_say(problem)}",
+        where=str(found),
+        do=f"{_guess(problem)}{do}",
+        frames=frames,
     )
 
 
@@ -78,6 +85,21 @@ def _say(problem: BaseException) -> str:
     if isinstance(problem, ImportError):
         return _first_line(problem)
     return f"{type(problem).__name__}: {_first_line(problem)}".rstrip(": ")
+
+
+def _guess(problem: BaseException) -> str:
+    """Return the nearest name where an attribute, or a name to import, is misspelt."""
+    name: str | None = None
+    owner: object = None
+    if isinstance(problem, AttributeError):
+        name, owner = problem.name, problem.obj
+    elif isinstance(problem, ImportError):
+        match = _NOT_IMPORTED.match(problem.msg or "")  # Python 3.11 keeps the name nowhere else
+        name, owner = match[1] if match else None, sys.modules.get(problem.name or "")
+    if not name or owner is None:
+        return ""
+    known = getattr(owner, "__all__", None) or dir(owner)
+    return faults.nearest(name, [one for one in known if not one.startswith("_")])
 
 
 def _first_line(problem: BaseException) -> str:

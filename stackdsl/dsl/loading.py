@@ -143,7 +143,7 @@ def read_entries(
 ) -> tuple[tuple[services.Service, ...], list[services.Service]]:
     """Return the services that declarations stand for, and those of them without a fault of their
     own; faults go to ``found``."""
-    where = None if given is None else given.where(f"Stack {given.values['name']}")
+    where = None if given is None else given.where(settings.label(given))
     read, sound = [], []
     for entry in entries:
         reader = reading.Reader(entry, collection, context, folder=folder, settings_where=where)

@@ -112,7 +112,8 @@ class Reader:
             where, thing = self._settings_where, f"{keyword}= of Stack(…)"
         if isinstance(value, written.Written):
             where = value.where(where.what)
-        self.found.add(where, refusal.code, f"cannot read {thing}: {refusal.fact}", do=refusal.do)
+        for one in (refusal, *refusal.others):
+            self.found.add(where, one.code, f"cannot read {thing}: {one.fact}", do=one.do)
 
     def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"live": ()}
@@ -223,7 +224,7 @@ class Reader:
         if not isinstance(value, (list, tuple)):
             hint = 'give a list as ["data:/var/lib/data"]'
             raise faults.Refusal(f"{faults.shown(value)} is not a list", hint)
-        return tuple(conversions.volume(one, self.folder) for one in value)
+        return tuple(faults.read_each(lambda one: conversions.volume(one, self.folder), value))
 
     def _cwd(self, place: places.Place) -> str | None:
         given = self._convert("cwd", conversions.path, None)
@@ -253,6 +254,9 @@ class Reader:
         if given is None and is_process:
             hint = 'give command=["prog", "--flag"]'
             self.refuse("command", faults.Refusal("a process needs a program to run", hint))
+        elif callable(given):
+            hint = f"decorate it: {self.declaration.kind}(name=…)(function) takes a body"
+            self.refuse("command", faults.Refusal("it is a function", hint))
         elif given is not None:
             try:
                 command = bodies.convert_command(given, folder=self.folder)
@@ -343,8 +347,10 @@ def find_misfits(service: services.Service) -> list[tuple[str, faults.Refusal]]:
             found.append(("port", faults.Refusal(fact, "leave port= out")))
     if service.replicas > 1 or service.scale is not None:
         for port in service.ports:
-            told = "listens" if port.listens is not None and not service.is_isolated else None
-            told = "publish" if port.publish is not None else told
+            told = None if port.publish is None else "publish"
+            if is_native and not service.is_isolated:
+                told = told or ("bind" if port.bind is not None else None)
+                told = "listens" if port.listens is not None else told
             if told is not None:
                 fact = f'port "{port.name}" has {told}=, which only one replica can have'
                 do = f"take {told}= out, or give replicas=1"

@@ -45,16 +45,18 @@ def _stand_ins(
 
 
 def _make_ref(service: services.Service) -> refs.Ref:
-    ports = {
-        port.name: refs.PortRef(
-            name=port.name,
-            host=_HOST,
-            port=port.number,
-            scheme=port.scheme,
-            owner=service.name,
-        )
-        for port in service.ports
-    }
+    ports = refs.Ports(
+        {
+            port.name: refs.PortRef(
+                name=port.name,
+                host=_HOST,
+                port=port.number,
+                scheme=port.scheme,
+                owner=service.name,
+            )
+            for port in service.ports
+        }
+    )
     default = None if service.default_port is None else ports.get(service.default_port)
     names = service.replica_names()
     others = [refs.Ref(name=name, default=default, ports=ports) for name in names]

@@ -2,11 +2,11 @@
 
 import os
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from stackdsl.dsl import conversions, faults, keywords, ledgers, units, values, written
 from stackdsl.model import stacks
+from stackdsl.model.data import dataclass
 
 StackSettings = written.StackSettings
 
@@ -25,7 +25,7 @@ class Settings:
 
 
 def record(
-    name: str,
+    name: str | None,
     given: dict[str, Any],
     *,
     namespace: dict[str, Any] | None = None,
@@ -33,9 +33,10 @@ def record(
 ) -> StackSettings:
     """Write down what ``Stack(name, **given)`` was called with.
 
-    ``given`` holds network, on_crash, log_limit and any keyword of service(…) as a default.
-    ``depth`` counts the calls between the author and here: 1 if a constructor of the author's
-    calls this. ``namespace`` is the module's globals; None: those of the author's frame.
+    ``given`` holds network, on_crash, log_limit and any keyword of service(…) as a default. A
+    ``name`` of None stands for the file's stem. ``depth`` counts the calls between the author and
+    here: 1 if a constructor of the author's calls this. ``namespace`` is the module's globals;
+    None: those of the author's frame.
     """
     own = {key: given.get(key) for key in ("network", "on_crash", "log_limit")}
     rest = {key: value for key, value in given.items() if key not in own}
@@ -45,11 +46,17 @@ def record(
     return made
 
 
+def label(given: StackSettings) -> str:
+    """Return how errors call what a ``Stack(…)`` said."""
+    name = given.values["name"]
+    return "Stack" if name is None else f"Stack {name}"
+
+
 def read(given: StackSettings | None, stem: str, found: faults.Faults) -> Settings:
     """Return a stack's settings; without ``Stack(…)`` the defaults under the file's name."""
     if given is None:
         return Settings(name=_name_of(stem))
-    where = given.where(f"Stack {given.values['name']}")
+    where = given.where(label(given))
     fields: dict[str, Any] = {"name": _name_of(stem)}
     for key, field, read_one in (
         ("name", "name", lambda value: conversions.name(value, "stack")),
@@ -62,8 +69,9 @@ def read(given: StackSettings | None, stem: str, found: faults.Faults) -> Settin
         try:
             fields[field] = read_one(given.values[key])
         except faults.Refusal as refusal:
-            what = f"cannot read {key}= of Stack(…): {refusal.fact}"
-            found.add(where, refusal.code, what, do=refusal.do)
+            for one in (refusal, *refusal.others):
+                what = f"cannot read {key}= of Stack(…): {one.fact}"
+                found.add(where, one.code, what, do=one.do)
     for key in given.unknown:
         if key not in _DEFAULTS:
             allowed = _DEFAULTS | {"network", "on_crash", "log_limit"}

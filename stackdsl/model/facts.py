@@ -1,7 +1,8 @@
 """Facts: what was seen on hosts before planning. The planner's only knowledge of the world."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Graphs to look at: nodes and edges as plain data, whatever they were found with."""
 
-from dataclasses import dataclass
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

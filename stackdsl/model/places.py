@@ -1,7 +1,8 @@
 """Places: where a service runs. Launchers nest (`docker("img", on=ssh("h"))`)."""
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Plans: services with their addresses, links with their reasons, steps with their causes."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from stackdsl.model import requests, services, specs
+from stackdsl.model.data import dataclass
 
 # A node's word, planned with here.
 Observed = requests.Observed

@@ -3,8 +3,9 @@
 A probe names ports by name; the planner turns it into a `model.specs.Check` with addresses.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
+
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

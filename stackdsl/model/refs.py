@@ -1,9 +1,9 @@
 """What a body is handed: `Ref` for a dependency, `Me` for the service itself. Plain values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from stackdsl.model import errors
+from stackdsl.model.data import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,33 @@ class PortRef:
                 f'cannot read .url of "{self.owner}": its port "{self.name}" has no scheme',
                 why="a scheme comes from Port(scheme=), from an http probe on the port,"
                 " or from a port named http or https",
-                do=f'give service "{self.owner}" port=Port({self.port}, scheme="…"), or use .addr',
+                do=f'give "{self.owner}" {self._written()}, or use .addr',
             )
         return f"{self.scheme}://{self.addr}"
+
+    def _written(self) -> str:
+        """Return how an author gives this port a scheme; its number may not be the told one."""
+        if self.name == "default":
+            return 'port=Port(…, scheme="…")'
+        return f'ports={{"{self.name}": Port(…, scheme="…")}}'
+
+
+class Ports(dict[str, PortRef]):
+    """Ports by name; one that there is not is refused with the names that there are."""
+
+    __slots__ = ()
+
+    def __missing__(self, name: object) -> PortRef:
+        import difflib  # only once something is wrong
+
+        near = difflib.get_close_matches(str(name), self, n=1)
+        guess = f'did you mean "{near[0]}"? ' if near else ""
+        listed = ", ".join(f'"{known}"' for known in self) or "none at all"
+        raise errors.DefinitionError(
+            "definition.unknown-port",
+            f'cannot read .ports["{name}"]: there is no such port',
+            do=f"{guess}its ports are {listed}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +73,7 @@ class Ref:
 
     name: str
     default: PortRef | None = None
-    ports: Mapping[str, PortRef] = field(default_factory=dict)
+    ports: Mapping[str, PortRef] = field(default_factory=Ports)
     others: tuple["Ref", ...] = ()
     task_output: str | None = None
     is_task: bool = False
@@ -143,16 +167,18 @@ class Me:
     def ports(self) -> Mapping[str, PortRef]:
         """The service's own ports by name; ``.port`` is what must be bound."""
         own = self.own.replicas[self.index].ports
-        return {
-            name: PortRef(
-                name=name,
-                host=ref.host,
-                port=self.bound.get(name, ref.port),
-                scheme=ref.scheme,
-                owner=ref.owner,
-            )
-            for name, ref in own.items()
-        }
+        return Ports(
+            {
+                name: PortRef(
+                    name=name,
+                    host=ref.host,
+                    port=self.bound.get(name, ref.port),
+                    scheme=ref.scheme,
+                    owner=ref.owner,
+                )
+                for name, ref in own.items()
+            }
+        )
 
     @property
     def addr(self) -> str:

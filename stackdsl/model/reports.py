@@ -1,8 +1,7 @@
 """Reports: what a node tells its controller without being asked."""
 
-from dataclasses import dataclass
-
 from stackdsl.model import states
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """What is asked of a node, and its answers: the data of `stackdsl.ports`."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from stackdsl.model import facts, services
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

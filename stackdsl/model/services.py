@@ -1,10 +1,10 @@
 """Services and tasks as their author meant them: read, normalised, checked; nothing placed yet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from stackdsl.model import places, probes, refs
+from stackdsl.model.data import dataclass
 
 Kind = Literal["service", "task"]
 Condition = Literal["started", "ready", "completed", "planned"]

@@ -1,9 +1,9 @@
 """Specs: what a node is told of one replica. Everything concrete, nothing to look up."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from stackdsl.model import probes, services
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """A stack: its services and the settings that hold for all of them."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from stackdsl.model.data import dataclass
 from stackdsl.model.services import Service  # the module's name is a field's name below
 
 

@@ -1,7 +1,8 @@
 """States of services, tasks, hosts, links and runs, and the status that people ask for."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from stackdsl.model.data import dataclass
 
 State = Literal[
     "waiting", "starting", "ready", "unready", "restarting", "running",

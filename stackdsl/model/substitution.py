@@ -7,9 +7,9 @@ nginx and shells keep their ``$name``.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from stackdsl.model import errors, refs
+from stackdsl.model.data import dataclass
 
 _TOKEN = re.compile(r"\$(?:\$|\{([^}\n]*)(\}?))")
 _REFERENCE = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+")

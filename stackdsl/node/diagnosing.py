@@ -53,6 +53,10 @@ def explain(launch: launches.Launch, error: Exception) -> errors.ServiceError:
         )
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
         return _explain_program(launch, program, error)
+    return _explain_number(program, error)
+
+
+def _explain_number(program: str, error: Exception) -> errors.ServiceError:
     number = getattr(error, "errno", None)
     if number == errno.ENOEXEC:
         return _refuse(

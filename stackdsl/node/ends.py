@@ -1,8 +1,9 @@
 """What is wished of a replica that lives, and how its starts end."""
 
 import signal
-from dataclasses import dataclass
 from typing import Literal
+
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
+from stackdsl.model.data import dataclass
 from stackdsl.node import launches, processes, proctable
 
 LIMIT_BYTES = 1024 * 1024

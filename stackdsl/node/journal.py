@@ -13,9 +13,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from stackdsl.model import errors, specs, states
+from stackdsl.model.data import dataclass
 from stackdsl.node import proctable
 from stackdsl.wire import codec
 

@@ -1,9 +1,10 @@
 """Launches: a program to start, with everything that its process is to have."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from stackdsl.model import services
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class Upkeep:
     looks; it is given back in steps of an eighth of that.
     """
 
-    __slots__ = ("head", "index_head", "limit_bytes", "path", "size", "time_ns")
+    __slots__ = ("head", "index_head", "index_size", "limit_bytes", "path", "size", "time_ns")
 
     def __init__(self, path: str, limit_bytes: int) -> None:
         self.path = path
@@ -40,6 +40,7 @@ class Upkeep:
         self.size = 0
         self.head = 0
         self.index_head = 0
+        self.index_size = 0
         self.time_ns = 0
 
     def take_up(self) -> None:
@@ -58,6 +59,7 @@ class Upkeep:
         try:
             pairs = sightings.count_pairs(fd)
             self.index_head = find_data(fd, 0)
+            self.index_size = pairs * sightings.PAIR.size
             if pairs:
                 self.time_ns, self.size = sightings.read_pair(fd, pairs - 1)
         finally:
@@ -82,7 +84,8 @@ class Upkeep:
                 os.ftruncate(fd, 0)
             # Not O_APPEND: a pair that was cut short by a full disk is written over.
             position = sightings.count_pairs(fd) * sightings.PAIR.size
-            os.pwrite(fd, sightings.PAIR.pack(self.time_ns, size), position)
+            self.index_size = position
+            self.index_size += os.pwrite(fd, sightings.PAIR.pack(self.time_ns, size), position)
         finally:
             os.close(fd)
 
@@ -92,12 +95,14 @@ class Upkeep:
         Raises:
             OSError: EOPNOTSUPP where the file system has no holes.
         """
-        if self.size - self.head <= self.limit_bytes:
+        kept = self.size - self.head
+        both = kept + self.index_size - self.index_head
+        if both <= self.limit_bytes:
             return
+        # Short lines that come slowly have an index as large as themselves: both shrink alike.
+        keep = kept * (self.limit_bytes - self.limit_bytes // 8) // both
         fd = os.open(self.path + sightings.SUFFIX, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            index_bytes = os.fstat(fd).st_size - self.index_head
-            keep = max(self.limit_bytes - self.limit_bytes // 8 - index_bytes, BLOCK_BYTES)
             self._punch_log(_align(self.size - keep))
             position = sightings.find_offset(fd, self.head) * sightings.PAIR.size
             head = _align(position)

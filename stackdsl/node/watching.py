@@ -8,8 +8,8 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
+from stackdsl.model.data import dataclass
 from stackdsl.node import inotify, trees
 
 # One file that was closed or renamed into place is complete; several are waited for together.

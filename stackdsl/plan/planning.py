@@ -179,4 +179,13 @@ def _in_order(wrong: Sequence[errors.StackError], world: placing.Survey) -> list
     """Return errors in the order of the author's files."""
     lines = {str(s.where): (s.where.file, s.where.line) for s in world.by_name.values()}
     flat = [one for error in wrong for one in errors.flatten(error)]
-    return sorted(flat, key=lambda error: lines.get(error.where.partition("\n")[0], ("", 0)))
+    return sorted(flat, key=lambda error: _find_place(error.where.partition("\n")[0], lines))
+
+
+def _find_place(where: str, lines: Mapping[str, tuple[str, int]]) -> tuple[str, int]:
+    """Return the file and line of "file:line @kind name"; a body's line is no service's own."""
+    known = lines.get(where)
+    if known is not None:
+        return known
+    file, _, line = where.partition(" @")[0].rpartition(":")
+    return (file, int(line)) if line.isdecimal() else ("", 0)

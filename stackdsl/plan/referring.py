@@ -83,9 +83,9 @@ def read_rows(links: Iterable[plans.Link]) -> tuple[Row, ...]:
 def make_ref(service: services.Service, rows: Sequence[Row], output: str | None = None) -> refs.Ref:
     """Return a dependency as its caller reaches it; ``output`` is a completed task's."""
     schemes = {port.name: port.scheme for port in binding.list_ports(service)}
-    by_target: dict[str, dict[str, refs.PortRef]] = {}
+    by_target: dict[str, refs.Ports] = {}
     for row in rows:
-        by_target.setdefault(row.target, {})[row.port] = refs.PortRef(
+        by_target.setdefault(row.target, refs.Ports())[row.port] = refs.PortRef(
             name=row.port,
             host=row.host,
             port=row.number,
@@ -96,8 +96,10 @@ def make_ref(service: services.Service, rows: Sequence[Row], output: str | None 
     names = service.replica_names()
     others: tuple[refs.Ref, ...] = ()
     if names != (service.name,):
-        others = tuple(_make_one(name, by_target.get(name, {}), default) for name in names)
-    ports = by_target.get(service.name) or by_target.get(names[0], {})
+        others = tuple(
+            _make_one(name, by_target.get(name, refs.Ports()), default) for name in names
+        )
+    ports = by_target.get(service.name) or by_target.get(names[0], refs.Ports())
     return refs.Ref(
         name=service.name,
         default=None if default is None else ports.get(default),

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from stackdsl.model import errors, places, plans, refs, services, specs, stacks
+from stackdsl.model import data, errors, places, plans, refs, services, specs, stacks
 from stackdsl.plan import placing, probing
 
 Values = Mapping[str, "refs.Ref | refs.Me"]
@@ -18,9 +18,9 @@ Values = Mapping[str, "refs.Ref | refs.Me"]
 # where a service is declared says nothing about what runs
 _read_digested = operator.attrgetter(
     *(
-        field.name
-        for field in dataclasses.fields(specs.ServiceSpec)
-        if field.name not in {"where", "digest", "secrets"}
+        name
+        for name in data.field_names(specs.ServiceSpec) or ()
+        if name not in {"where", "digest", "secrets"}
     )
 )
 

@@ -1,7 +1,8 @@
 """Owners: a process told apart from a later one with the same pid, by its start time."""
 
 import os
-from dataclasses import dataclass
+
+from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from stackdsl.model import errors, plans
+from stackdsl.model.data import dataclass
 from stackdsl.registry import owners
 from stackdsl.wire import codec
 

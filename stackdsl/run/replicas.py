@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stackdsl.model import errors, plans, states
+from stackdsl.model import errors, plans, states, times
 from stackdsl.run import timeline
 
 
@@ -193,7 +193,7 @@ def service_status(replica: Replica) -> states.ServiceStatus:
         pid=replica.pid if replica.state in states.ALIVE else None,
         addresses=tuple((p.name, f"{p.host}:{p.told_port}") for p in planned.ports),
         restarts=replica.restarts,
-        since=timeline.format_time(replica.since_ns),
+        since=times.format_time(replica.since_ns),
         exit_code=replica.exit_code,
         reason=replica.reason,
     )

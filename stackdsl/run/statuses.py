@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from stackdsl.model import plans, states
-from stackdsl.run import engine, replicas, timeline
+from stackdsl.model import plans, states, times
+from stackdsl.run import engine, replicas
 
 
 def make_status(
@@ -18,7 +18,7 @@ def make_status(
         run=plan.run,
         stack=plan.stack,
         state=state,
-        since=timeline.format_time(since_ns),
+        since=times.format_time(since_ns),
         services=tuple(replace(one, reason=mask(one.reason)) for one in services),
         hosts=tuple(states.HostStatus(name=h.name, state="connected") for h in plan.hosts),
         links=_link_statuses(plan, mine),

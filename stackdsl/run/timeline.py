@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
 
 from stackdsl.model import events
 
@@ -16,15 +15,9 @@ WINDOW_EVENTS = 20_000
 WINDOW_BYTES = 16 * 1024 * 1024
 
 
-def format_time(time_ns: int) -> str:
-    """Return RFC 3339 UTC with milliseconds."""
-    stamp = datetime.fromtimestamp(time_ns // 1_000_000 / 1000, tz=UTC)
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class Timeline:
     """Events in order. ``snapshot`` returns what a reader must know after a gap, JSON-able;
-    ``mask`` hides secrets in texts."""
+    ``mask`` hides secrets in texts (None: there are none) and may be changed."""
 
     def __init__(
         self,
@@ -40,7 +33,7 @@ class Timeline:
         self._window_events = window_events
         self._window_bytes = window_bytes
         self._snapshot = snapshot
-        self._mask = mask
+        self.mask = mask
         self._waiters: list[asyncio.Future[None]] = []
         self._is_closed = False
         self.last_seq = 0
@@ -60,12 +53,12 @@ class Timeline:
         self.last_seq += 1
         event = events.Event(
             seq=self.last_seq,
-            time=format_time(time.time_ns() if time_ns is None else time_ns),
+            time_ns=time.time_ns() if time_ns is None else time_ns,
             kind=kind,
             subject=subject,
             was=was,
             state=state,
-            reason=self._mask(reason) if self._mask else reason,
+            reason=self.mask(reason) if self.mask else reason,
             details=self._masked(details or {}),
         )
         cost = 200 + sum(len(str(value)) for _, value in event.details)
@@ -81,9 +74,9 @@ class Timeline:
         return event
 
     def _masked(self, details: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
-        if self._mask is None:
+        if self.mask is None:
             return tuple(details.items())
-        mask = self._mask
+        mask = self.mask
 
         def hide(value: object) -> object:
             if isinstance(value, str):
@@ -133,10 +126,10 @@ class Timeline:
             await future
 
     def _tell_gap(self, position: int, oldest: int) -> tuple[events.Event, ...]:
-        now = format_time(time.time_ns())
+        now_ns = time.time_ns()
         gap = events.Event(
             seq=oldest - 1,
-            time=now,
+            time_ns=now_ns,
             kind="gap",
             subject="events",
             reason=f"events {position + 1} to {oldest - 1} are no longer kept",
@@ -146,7 +139,7 @@ class Timeline:
             return (gap,)
         shot = events.Event(
             seq=oldest - 1,
-            time=now,
+            time_ns=now_ns,
             kind="run",
             subject="snapshot",
             details=(("snapshot", self._snapshot()),),

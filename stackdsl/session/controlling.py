@@ -7,12 +7,12 @@ import secrets as dice
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from stackdsl import ports
 from stackdsl.model import errors, plans, stacks, states
+from stackdsl.model.data import dataclass
 from stackdsl.plan import capabilities, planning, reconciling
 from stackdsl.registry import places, serving
 from stackdsl.registry import store as stores
@@ -126,10 +126,8 @@ class Controller:
         """
         errors.raise_all(capabilities.check_supported(stack))
         self._stack = stack
+        self.timeline = timeline.Timeline(snapshot=lambda: codec.encode(self.status()))
         self._know_secrets(stack.secrets)
-        self.timeline = timeline.Timeline(
-            snapshot=lambda: codec.encode(self.status()), mask=self.mask
-        )
         is_adopting, previous = self._claim(stack)
         try:
             node, stands = await self._keeper.begin(self._identity())
@@ -155,12 +153,9 @@ class Controller:
         """Mask these too from now on."""
         self.secrets = tuple(dict.fromkeys((*self.secrets, *secrets)))
         self._mask = masking.make_mask(self.secrets)
+        self.timeline.mask = self._mask if self.secrets else None
         if self.secrets and self._record is not None:
             remains.note_secrets(self.folder, self.record.file)
-
-    def mask(self, text: str) -> str:
-        """Return a text with every secret hidden."""
-        return self._mask(text)
 
     def _claim(self, stack: stacks.StackModel) -> tuple[bool, plans.Plan | None]:
         """Take the run's name; return whether something is to be adopted, and its plan."""
@@ -229,7 +224,8 @@ class Controller:
             await preparing.check_programs(node, plan)
             self._know_secrets((*stack.secrets, *masking.find_secrets(plan)))
             if self.store.claim_block(self.run, plan.block):
-                self.store.save_plan(masking.mask_plan(plan, stack.secrets))
+                if self.record.crash != "reap":
+                    self.save_plan(plan)
                 return plan
         raise errors.HostError(
             "host.no-addresses",
@@ -247,6 +243,10 @@ class Controller:
         if planned.spec is not None:
             self._know_secrets(planned.spec.secrets)
         return planned
+
+    def save_plan(self, plan: plans.Plan) -> None:
+        """Store the plan for whoever takes the run back, secrets masked."""
+        self.store.save_plan(masking.mask_plan(plan, self.secrets))
 
     async def serve(self, control: ports.RunControl) -> serving.Server:
         """Let ``control`` answer on the run's socket."""
@@ -280,6 +280,10 @@ class Controller:
             await self.carry_out(plan)
         except errors.StackError as error:
             return error
+        finally:
+            if self.record.crash == "reap" and not self._is_released:
+                with contextlib.suppress(errors.StackError):
+                    self.save_plan(self.engine.current_plan)
         return None
 
     async def change(self, file: str) -> None:

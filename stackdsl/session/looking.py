@@ -6,11 +6,12 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal
 
 from stackdsl import ports
 from stackdsl.model import errors, facts, plans, stacks
+from stackdsl.model.data import dataclass
 from stackdsl.plan import capabilities, planning
 from stackdsl.registry import places
 from stackdsl.registry import store as stores

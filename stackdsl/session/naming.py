@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stackdsl.model import errors
+from stackdsl.model.data import dataclass
 
 if TYPE_CHECKING:  # checking a stack reads no store, and sqlite3 costs start-up time
     from stackdsl.registry import store as stores

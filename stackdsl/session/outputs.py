@@ -1,8 +1,8 @@
 """Output of a run: what its services wrote, from the files in its folder, secrets masked."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from stackdsl.model.data import dataclass
 from stackdsl.node import following, logfiles
 from stackdsl.session import masking
 

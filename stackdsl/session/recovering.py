@@ -3,9 +3,9 @@
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from stackdsl.model import errors
+from stackdsl.model.data import dataclass
 from stackdsl.node import reaping
 from stackdsl.registry import places
 from stackdsl.registry import store as stores

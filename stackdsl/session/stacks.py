@@ -24,12 +24,12 @@ class Stack(stacks.StackModel):
 
     __slots__ = ()
 
-    def __init__(self, name: str = "", /, **given: Any) -> None:
+    def __init__(self, name: str | None = None, **given: Any) -> None:
         if "folder" in given:  # the fields of a checked stack, from `load` and `replace`
-            super().__init__(**given)
+            super().__init__(name=name or "", **given)
             return
         settings.record(name, given, depth=1)
-        super().__init__(name=name, file=None, folder="")
+        super().__init__(name=str(name or ""), file=None, folder="")
 
     def only(self, *names: str) -> "Stack":
         """Return the stack with these services and what they need.

@@ -36,6 +36,8 @@ def format_changes(steps: tuple[plans.Step, ...], paint: lines.Paint) -> str:
     rows = list_changes(steps)
     changed = [row for row in rows if row[0] != "keep"]
     kept = [row for row in rows if row[0] == "keep"]
+    if not changed:
+        return paint("= nothing to change: all run as wanted", "dim") if kept else ""
     listed = changed + (kept if len(kept) <= 8 else [])
     cells: list[list[lines.Cell]] = [
         [_MARKS[what], name, (cause, "dim") if what == "keep" else cause]

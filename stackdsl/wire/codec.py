@@ -5,10 +5,9 @@ Laws: only classes of `stackdsl.model` travel; unknown names are refused.
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from typing import Any
 
-from stackdsl.model import errors
+from stackdsl.model import data, errors
 
 # Loaded with the first class of each: a node's start would pay for plans that it never sees.
 _PACKAGE = "stackdsl.model."
@@ -25,10 +24,10 @@ def _key_of(cls: type[Any]) -> str | None:
     """Return the name that a class travels under, None if it does not travel."""
     if cls not in _KEYS:
         module = cls.__module__.removeprefix(_PACKAGE)
-        does_travel = module != cls.__module__ and module in _MODULES and is_dataclass(cls)
-        _KEYS[cls] = f"{module}.{cls.__name__}" if does_travel else None
-        if does_travel:
-            _FIELDS[cls] = tuple(field.name for field in fields(cls))
+        names = data.field_names(cls) if module in _MODULES else None
+        _KEYS[cls] = None if names is None else f"{module}.{cls.__name__}"
+        if names is not None:
+            _FIELDS[cls] = names
     return _KEYS[cls]
 
 

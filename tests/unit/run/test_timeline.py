@@ -1,6 +1,6 @@
 import asyncio
 
-from stackdsl.model import events
+from stackdsl.model import events, times
 from stackdsl.run import timeline
 
 
@@ -64,4 +64,4 @@ async def test_secrets_are_masked_in_reasons_and_details():
 
 
 def test_times_are_rfc_3339_in_utc():
-    assert timeline.format_time(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"
+    assert times.format_time(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"

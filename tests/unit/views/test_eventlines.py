@@ -12,7 +12,7 @@ PLAIN = lines.Paint(False)
 def event(**changes: object) -> events.Event:
     fields: dict[str, object] = {
         "seq": 7,
-        "time": "2026-01-01T12:00:00.250Z",
+        "time_ns": 1_767_268_800_250_000_000,
         "kind": "service-changed",
         "subject": "api",
         "was": "starting",
