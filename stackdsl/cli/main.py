@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 INTERRUPTED = 130
 
@@ -20,6 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _give_up_output()
         return 0
     return code
+
+
+def program() -> NoReturn:
+    """Be the program `stackdsl`: run the command line and end the process with its exit code."""
+    code = main()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    # everything is given back by now: taking the interpreter apart would only keep who waits
+    os._exit(code)
 
 
 def _run(arguments: list[str]) -> int:

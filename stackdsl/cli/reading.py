@@ -183,9 +183,10 @@ def _make_printer(names: Sequence[str], *, as_json: bool) -> "Callable[[outputs.
 def _print_json(chunk: outputs.Lines) -> None:
     moment = datetime.fromtimestamp(chunk.time_ns // 1_000_000 / 1000, tz=UTC)
     stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    for line in chunk.lines:
-        row = {"time": stamp, "name": chunk.name, "stream": chunk.stream, "line": line}
-        streams.print_json_line(row)
+    head = {"time": stamp, "name": chunk.name, "stream": chunk.stream}
+    rows = [streams.json_line({**head, "line": line}) for line in chunk.lines]
+    sys.stdout.write("".join(rows))
+    sys.stdout.flush()
 
 
 def _parse_since(text: str) -> int:

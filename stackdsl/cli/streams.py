@@ -55,11 +55,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_json_line(value: Any) -> None:
-    """Print one object of many, on a line of its own, at once."""
+def json_line(value: Any) -> str:
+    """Return one object of many as a line, with its end."""
     import json
 
-    print(json.dumps(value, ensure_ascii=False, separators=(",", ":")), flush=True)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 class Writer:

@@ -136,7 +136,7 @@ async def _print_events(
         async for event in client.events(since, logs=True):
             if event.kind != "log" or has_logs:
                 if as_json:
-                    streams.print_json_line(eventlines.event_json(event))
+                    print(streams.json_line(eventlines.event_json(event)), end="", flush=True)
                 else:
                     print(eventlines.format_event(event, paint), flush=True)
             if last is not None and event.seq >= last:

@@ -186,7 +186,8 @@ ASKER = """
     def slow(): return ["sleep", "1000"]
     @service()
     def asker():
-        return [PY, "-c", "print('hello', input('who? '), flush=True); import time; time.sleep(1e3)"]
+        ask = "print('hello', input('who? '), flush=True); import time; time.sleep(1000)"
+        return [PY, "-c", ask]
 """
 
 

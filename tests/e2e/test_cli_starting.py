@@ -99,7 +99,7 @@ def test_start_again_changes_nothing(cli: Any, shop: Path) -> None:
     done = cli("start", shop)
 
     assert pids(cli) == before
-    assert "= keep" in done.stderr
+    assert "nothing to change" in done.stderr
 
 
 def test_start_again_does_what_changed_and_leaves_the_rest(cli: Any, shop: Path) -> None:

@@ -40,7 +40,13 @@ def test_causes_do_not_say_the_name_again() -> None:
 
 
 def test_many_that_are_kept_are_counted() -> None:
-    text = changes.format_changes(tuple(keep(f"s{i}") for i in range(20)), lines.Paint(False))
+    kept = tuple(keep(f"s{i}") for i in range(20))
+    text = changes.format_changes((start("api"), *kept), lines.Paint(False))
 
-    assert "20 others" in text
-    assert len(text.splitlines()) == 1
+    assert text.splitlines() == ["+ start  api  was added", "= keep     20 others as they are"]
+
+
+def test_when_nothing_changes_that_is_all_that_is_said() -> None:
+    text = changes.format_changes((keep("a"), keep("b")), lines.Paint(False))
+
+    assert text == "= nothing to change: all run as wanted"

@@ -28,9 +28,9 @@ def codes_in_source() -> set[str]:
         if file.name == "explanations.py":
             continue
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if re.fullmatch(rf"(?:{FAMILIES})\.[a-z][a-z-]+", node.value):
-                    found.add(node.value)
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and re.fullmatch(rf"(?:{FAMILIES})\.[a-z][a-z-]+", text):
+                found.add(text)
     return found - NO_CODES
 
 
