@@ -217,6 +217,12 @@ async def end_left(around: surroundings.Surroundings) -> None:
         )
 
 
+def begin_leaving(around: surroundings.Surroundings) -> None:
+    """Begin to move out of the run's cgroup, which takes up to 20 ms."""
+    if around.cgroup is not None:
+        around.cgroup.begin_leaving()
+
+
 async def remove_cgroup(around: surroundings.Surroundings) -> None:
     """Give the run's cgroup back; we move out of it first, which takes up to 20 ms."""
     if around.cgroup is None:
@@ -237,10 +243,10 @@ def _find_left(around: surroundings.Surroundings) -> list[int]:
     return [pid for pid in dict.fromkeys(left) if proctable.start_ticks(pid)]
 
 
-def let_go(around: surroundings.Surroundings) -> None:
-    """Close what was opened; processes live on."""
+def let_go(around: surroundings.Surroundings, *, is_over: bool) -> None:
+    """Close what was opened; processes live on. ``is_over``: nobody will ask the journal again."""
     around.keeper.close()
     around.prober.close()
     around.spawner.close()
-    around.journal.close()
+    around.journal.close(is_over=is_over)
     os.close(around.lock)

@@ -127,12 +127,21 @@ class RunCgroup:
         """Wait until we are inside (or may not be): children are born where we are."""
         self._moving.join()
 
-    def leave(self) -> None:
-        """Move ourselves out, so that what stays can be killed and the cgroup removed."""
-        self.settle()
+    def begin_leaving(self) -> None:
+        """Begin to move ourselves out, while there is other work."""
         if not self._has_left:
             self._has_left = True
-            leave(self._root, self._home)
+            self.settle()
+            self._moving = threading.Thread(target=self._leave, name="leave cgroup", daemon=True)
+            self._moving.start()
+
+    def _leave(self) -> None:
+        leave(self._root, self._home)
+
+    def leave(self) -> None:
+        """Move ourselves out, so that what stays can be killed and the cgroup removed."""
+        self.begin_leaving()
+        self._moving.join()
 
     def pids(self) -> list[int]:
         """Return what runs inside, ourselves left out."""

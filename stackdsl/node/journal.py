@@ -7,6 +7,7 @@ Laws: nothing is done whose intent is not committed. Ending something never need
 """
 
 import asyncio
+import contextlib
 import errno
 import json
 import os
@@ -167,9 +168,12 @@ class Journal:
         except sqlite3.Error as error:
             self._tell(error)
 
-    def close(self) -> None:
-        """Commit and close."""
+    def close(self, *, is_over: bool = False) -> None:
+        """Commit and close; ``is_over``: nobody will ask again, the disk need not be waited for."""
         self._commit()
+        if is_over:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA synchronous=OFF")
         self._db.close()
 
     def _begin(self) -> None:

@@ -6,6 +6,7 @@ notes when they grew (`sightings`) and punches holes at their heads, so that the
 within a bound and offsets stay true. Files are never truncated here.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable, Collection
@@ -17,6 +18,9 @@ from stackdsl.node.logfiles import STREAMS, Stream
 CUT_CHARS = 2000
 # ctypes is loaded with the first watch: not while 200 services are being spawned.
 _HOLD_S = 0.25
+# A full disk swallows what services write without a word to anybody: it is looked for.
+_ROOM_LOOK_S = 1.0
+_ROOM_BYTES = 256 * 1024
 
 OnGrowth = Callable[[str, Stream], None]
 OnTrouble = Callable[[str], None]
@@ -42,6 +46,7 @@ class LogKeeper:
             hold_s=_HOLD_S, fast_bytes=min(limit_bytes // 16, growth.FAST_BYTES)
         )
         self._has_folder = False
+        self._room_seen_at = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -67,15 +72,16 @@ class LogKeeper:
         except OSError:
             os.close(out_fd)
             raise
-        for stream in STREAMS:
-            self._follow(name, stream, limit_bytes)
+        self._look_for_room()
+        for stream, fd in zip(STREAMS, (out_fd, err_fd), strict=True):
+            self._follow(name, stream, limit_bytes, has_content=os.fstat(fd).st_size > 0)
         return out_fd, err_fd
 
     def adopt(self, names: Collection[str] | None = None) -> None:
         """Take up the logs that an earlier node kept (None: all that are there)."""
         for name, stream in logfiles.find_all(self._folder):
             if names is None or name in names:
-                self._follow(name, stream, None)
+                self._follow(name, stream, None, has_content=True)
 
     def forget(self, name: str) -> None:
         """End the upkeep of a replica's logs and delete them."""
@@ -155,13 +161,16 @@ class LogKeeper:
         self._upkeeps.clear()
         self._growth.close()
 
-    def _follow(self, name: str, stream: Stream, limit_bytes: int | None) -> None:
+    def _follow(
+        self, name: str, stream: Stream, limit_bytes: int | None, *, has_content: bool
+    ) -> None:
         path = logfiles.path_of(self._folder, name, stream)
         kept = self._upkeeps.get((name, stream))
         if kept is None:
             kept = upkeep.Upkeep(path, limit_bytes or self._limit_bytes)
             self._upkeeps[name, stream] = kept
-            kept.take_up()
+            if has_content:
+                kept.take_up()
         elif limit_bytes:
             kept.limit_bytes = limit_bytes
         self._growth.add(path, kept.size, partial(self._note, name, stream))
@@ -179,16 +188,32 @@ class LogKeeper:
         try:
             kept.note(size, time.time_ns())
         except OSError as error:
-            self._tell(f"cannot note when lines were seen in {kept.path!r}", error)
+            self._tell(f'cannot note when lines were seen in "{kept.path}"', error)
         try:
             kept.bound()
         except OSError as error:
-            self._tell(f"cannot keep {kept.path!r} within its bound", error)
+            self._tell(f'cannot keep within its bound "{kept.path}"', error)
+        self._look_for_room()
         for callback in tuple(self._callbacks):
             callback(name, stream)
 
+    def _look_for_room(self) -> None:
+        """Tell when the disk under the logs is full; looks once a second at most."""
+        now = time.monotonic()
+        if now - self._room_seen_at < _ROOM_LOOK_S:
+            return
+        self._room_seen_at = now
+        folder = logfiles.folder_of(self._folder)
+        try:
+            disk = os.statvfs(folder)
+        except FileNotFoundError:
+            return
+        if disk.f_blocks and disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._tell(f'cannot keep the output of services in "{folder}"', full)
+
     def _tell(self, what: str, error: OSError) -> None:
-        key = f"{what.partition(' in ')[0].partition(' within ')[0][:12]} {error.errno}"
+        key = f"{what.partition('"')[0]}{error.errno}"
         if self._on_trouble is None or key in self._troubles:
             return
         self._troubles.add(key)

@@ -301,6 +301,7 @@ class NativeNode:
         wish = ends.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
         await self._stop([one for one in self._replicas.values() if one.is_alive], wish)
         await self._forwards.close()
+        beginning.begin_leaving(self._around)
         await beginning.end_left(self._around)
         for replica in self._replicas.values():
             files.drop(replica.spec.dir)
@@ -322,5 +323,5 @@ class NativeNode:
             self._watcher.close()
         if self._is_ending:
             await beginning.remove_cgroup(self._around)
-        beginning.let_go(self._around)
+        beginning.let_go(self._around, is_over=self._is_ending)
         self._around = None

@@ -129,3 +129,5 @@ def main(arguments: list[str]) -> None:
     stream = socket.socket(fileno=number)
     stream.setblocking(False)
     asyncio.run(_serve(stream))
+    # everything is closed: taking the interpreter apart would only keep whoever waits for our end
+    os._exit(0)
