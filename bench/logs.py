@@ -16,7 +16,7 @@ from stackdsl.node import following, logs
 
 LINES = 1_000_000
 LIMIT_BYTES = 64 * 1024 * 1024
-ROUNDS = 5
+ROUNDS = {"write": 5, "stdio": 9}  # a burst is over so soon that one tick of anyone shows
 WRITER_C = r"""
 #include <stdio.h>
 #include <string.h>
@@ -61,7 +61,8 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.writer = build_writer(folder)
-        self.counted: list[int] = []
+        self.got: dict[str, list[int]] = {"write": [], "stdio": []}
+        self.told: list[int] = []
         self.blocks: list[int] = []
 
     def alone(self, mode: str) -> float:
@@ -84,7 +85,9 @@ class Bench:
                 reader = helpers.enter_context(helping("follow", run)) if is_followed else None
                 taken = self.write(mode, log)
                 if reader is not None:
-                    self.counted.append(int(reader.communicate(b"", timeout=30)[0]))
+                    got, lost = map(int, reader.communicate(b"", timeout=30)[0].split())
+                    self.got[mode].append(got)
+                    self.told.append(got + lost)
             self.blocks.append(log.stat().st_blocks * 512)
             return taken
         finally:
@@ -142,20 +145,21 @@ async def keep(run: str) -> None:
 
 
 async def follow(run: str) -> None:
-    """Follow the logs of a run and print how many lines there were."""
+    """Follow the logs of a run; print how many lines came, and how many were told as lost."""
     reader = following.LogReader(run)
-    lines = 0
+    lines = lost = 0
 
     async def count() -> None:
-        nonlocal lines
+        nonlocal lines, lost
         async for chunk in reader.follow():
             lines += chunk.data.count(b"\n")
+            lost += chunk.lost_bytes // 100
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(count(), name="count")
         await until_input_ends()
         reader.stop()
-    print(lines, flush=True)
+    print(lines, lost, flush=True)
 
 
 def read_speed(bench: Bench) -> float:
@@ -187,7 +191,7 @@ def main() -> list[Figure]:
                         "kept": lambda mode=mode: bench.kept(mode, is_followed=False),
                         "followed": lambda mode=mode: bench.kept(mode, is_followed=True),
                     },
-                    ROUNDS,
+                    ROUNDS[mode],
                 )
             )
             detail = ", ".join(f"{name} {value * 1000:.0f} ms" for name, value in found.items())
@@ -200,7 +204,7 @@ def main() -> list[Figure]:
                 )
                 for name in ("kept", "followed")
             )
-        speed = medians(interleave({"read": lambda: read_speed(bench)}, ROUNDS))["read"]
+        speed = medians(interleave({"read": lambda: read_speed(bench)}, 5))["read"]
     finally:
         shutil.rmtree(folder)
     figures.append(
@@ -215,10 +219,19 @@ def main() -> list[Figure]:
     figures.append(
         Figure(
             name="lines that a follower got, of those written",
-            ratio=min(bench.counted) / LINES,
+            ratio=min(bench.got["write"]) / LINES,
             bound=1.0,
             is_at_least=True,
-            detail=f"{len(bench.counted)} runs",
+            detail=f"least of {len(bench.got['write'])} runs, written one by one",
+        )
+    )
+    figures.append(
+        Figure(
+            name="lines of a burst that a follower got or was told of",
+            ratio=min(bench.told) / LINES,
+            bound=1.0,
+            is_at_least=True,
+            detail=f"got at least {min(bench.got['stdio'])}; the rest was beyond the bound on disk",
         )
     )
     figures.append(

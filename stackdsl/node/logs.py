@@ -208,12 +208,14 @@ class LogKeeper:
             disk = os.statvfs(folder)
         except FileNotFoundError:
             return
-        if disk.f_blocks and disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+        free = disk.f_bavail if os.geteuid() else disk.f_bfree  # root may fill the reserve
+        if disk.f_blocks and free * disk.f_frsize < _ROOM_BYTES:
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._tell(f'cannot keep the output of services in "{folder}"', full)
 
     def _tell(self, what: str, error: OSError) -> None:
-        key = f"{what.partition('"')[0]}{error.errno}"
+        kind, _, _ = what.partition('"')
+        key = f"{kind}{error.errno}"
         if self._on_trouble is None or key in self._troubles:
             return
         self._troubles.add(key)

@@ -178,6 +178,23 @@ async def test_a_full_disk_under_the_times_of_lines_is_told_once_and_costs_no_ou
     os.close(err)
 
 
+async def test_a_full_disk_under_the_output_is_told_though_nothing_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    keeper = logs.LogKeeper(str(tmp_path), MEBIBYTE, told.append)
+    fields = list(os.statvfs(tmp_path))
+    fields[3] = fields[4] = 0  # f_bfree, f_bavail
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(fields))
+    for name in ("api", "db"):
+        for fd in keeper.open(name):
+            os.close(fd)
+    keeper.close()
+
+    assert len(told) == 1
+    assert os.strerror(errno.ENOSPC) in told[0]
+
+
 async def test_an_index_cut_short_by_a_full_disk_is_mended(
     keeper: logs.LogKeeper, tmp_path: Path
 ) -> None:
@@ -206,3 +223,20 @@ async def test_forgetting_a_replica_deletes_its_logs(
     keeper.forget("api")
 
     assert list((tmp_path / "logs").iterdir()) == []
+
+
+async def test_times_of_short_lines_count_into_the_bound(tmp_path: Path) -> None:
+    keeper = logs.LogKeeper(str(tmp_path), 64 * 1024)
+    out, err = keeper.open("api")
+    log, index = (tmp_path / "logs" / f"api.out{suffix}" for suffix in ("", ".idx"))
+    for number in range(10_000):
+        os.write(out, b"%9d\n" % number)
+        keeper.tail("api", 0)
+        if number % 1000 == 0:
+            assert blocks(log) + blocks(index) <= 64 * 1024 + 2 * 4096
+
+    assert index.stat().st_size == 10_000 * sightings.PAIR.size
+    assert keeper.tail("api", 2) == ("     9998", "     9999")
+    keeper.close()
+    os.close(out)
+    os.close(err)
