@@ -110,7 +110,7 @@ def _build(
         why = f"modules beside it declare {faults.quoted(missed)}; import them by name"
         found.add(where, "definition.empty", what, why=why if missed else "", do=_EXAMPLE)
     folder = written.folder_of(namespace)
-    read, sound = read_entries(
+    read, flawed = read_entries(
         collection.entries, collection, context, folder=folder, given=given, found=found
     )
     ledgers_met = _ledgers(collection, noted, own)
@@ -118,7 +118,7 @@ def _build(
         found.extend(ledger.faults)
     checking.check(read, found)
     if found:
-        rehearsing.rehearse(sound, found)
+        rehearsing.rehearse(read, flawed, found)
     found.raise_all()
     return stack_class(
         name=settled.name,
@@ -140,18 +140,19 @@ def read_entries(
     folder: str,
     given: settings.StackSettings | None,
     found: faults.Faults,
-) -> tuple[tuple[services.Service, ...], list[services.Service]]:
-    """Return the services that declarations stand for, and those of them without a fault of their
+) -> tuple[tuple[services.Service, ...], set[int]]:
+    """Return the services that declarations stand for, and the ids of those with faults of their
     own; faults go to ``found``."""
     where = None if given is None else given.where(settings.label(given))
-    read, sound = [], []
+    read: list[services.Service] = []
+    flawed: set[int] = set()
     for entry in entries:
         reader = reading.Reader(entry, collection, context, folder=folder, settings_where=where)
         read.append(reader.read())
         found.extend(reader.found)
-        if not reader.found:
-            sound.append(read[-1])
-    return tuple(read), sound
+        if reader.found:
+            flawed.add(id(read[-1]))
+    return tuple(read), flawed
 
 
 def _only_settings(

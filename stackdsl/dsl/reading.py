@@ -241,6 +241,8 @@ class Reader:
         return doc.strip().partition("\n")[0] if isinstance(doc, str) else ""
 
     def _body(self, *, is_process: bool) -> services.Body:
+        if self.declaration.misuse or self.entry.signature.problem is not None:
+            return bodies.make_constant(None)  # it cannot be called, which is told already
         if self.declaration.function is not None:
             return bodies.AuthorBody(
                 self.declaration,

@@ -4,7 +4,7 @@ told of its bodies' faults too.
 A stack that is right is not rehearsed: the planner calls its bodies with real values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from stackdsl.dsl import faults
 from stackdsl.model import errors, refs, services
@@ -12,20 +12,33 @@ from stackdsl.model import errors, refs, services
 _HOST = "127.0.0.1"
 
 
-def rehearse(sound: Sequence[services.Service], found: faults.Faults) -> None:
-    """Call the bodies of services without faults of their own once, and note what they raise.
+# What a body may raise only because a keyword beside it was refused.
+_DOUBTFUL = frozenset(
+    f"definition.{slug}" for slug in ("no-command", "no-port", "no-scheme", "unknown-port")
+)
 
-    Those that take a task, or a service with faults, are passed over.
+
+def rehearse(
+    read: Sequence[services.Service], flawed: Collection[int], found: faults.Faults
+) -> None:
+    """Call the bodies of services once, and note what they raise.
+
+    ``flawed`` are the ids of services with faults of their own. Bodies that take a task, or
+    something unknown, are passed over.
     """
-    by_name = {service.name: service for service in sound}
-    for service in sound:
+    by_name = {service.name: service for service in read}
+    for service in read:
         values = _stand_ins(service, by_name)
         if values is None:
             continue
         try:
             service.body(values)
         except errors.StackError as error:
-            found.take(service.where, error)
+            met = [service, *(by_name[n.name] for n in service.needs if n.name in by_name)]
+            is_doubtful = any(id(one) in flawed for one in met)
+            for one in errors.flatten(error):
+                if not (is_doubtful and one.code in _DOUBTFUL):
+                    found.take(service.where, one)
 
 
 def _stand_ins(

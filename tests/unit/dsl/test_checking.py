@@ -103,6 +103,31 @@ WRONG = {
         """,
         ['cannot give "a" port 8080', "isolated=True", 'service "b"'],
     ),
+    "two that publish one socket": (
+        """
+        @service(port=Port(80, publish=8080))
+        def a(): return ['x']
+        @service(port=Port(81, publish="0.0.0.0:8080"))
+        def b(): return ['x']
+        """,
+        ['cannot give "b" port 8080', "publish=", 'service "a"'],
+    ),
+    "a bind on the whole machine, and a canonical port": (
+        """
+        @service(port=Port(80, bind="0.0.0.0"))
+        def a(): return ['x']
+        @service(port=80)
+        def b(): return ['x']
+        """,
+        ['cannot give "b" port 80', "isolated=True"],
+    ),
+    "replicas that bind one address": (
+        """
+        @service(port=Port(80, bind="127.0.0.1"), replicas=2)
+        def a(): return ['x']
+        """,
+        ["bind=", "only one replica"],
+    ),
     "two stacks in one file": (
         "Stack('x')\nStack('y')\n@service\ndef a(): return ['x']",
         ["second Stack"],
@@ -133,16 +158,60 @@ def test_what_bodies_do_wrong_is_told_with_all_else(fail: Fail) -> None:
         @service
         def c(): return 1 / 0
         @service
-        def of_a_wrong_one(a): return 1 / 0
+        def of_a_wrong_one(a): return [a.addr]
         @task
         def d(): return 7
         @service
         def e(d): return 1 / 0
     """)
     assert [error.code for error in found] == [
-        "definition.unknown-keyword", "definition.no-port", "definition.body-raised",
-        "definition.bad-command",
+        "definition.unknown-keyword", "definition.bad-command", "definition.no-port",
+        "definition.body-raised", "definition.bad-command",
     ]  # fmt: skip
+    assert found[2].where.endswith("shop.py:7 @service b")
+
+
+def test_every_fault_of_one_value_is_told(fail: Fail) -> None:
+    found = fail("""
+        @service(
+            port=Port(0, listens="x"),
+            env={"A": True, "B": []},
+            limits=Limits(cpu=0, memory="x"),
+            live=[http("x"), tcp(intervall=1, failure=1)],
+        )
+        def a(): return ['x']
+    """)
+    told = sorted(error.what.partition("=")[0].removeprefix("cannot read ") for error in found)
+    assert told == ["env", "env", "limits", "limits", "live", "live", "live", "port", "port"]
+
+
+def test_a_secret_that_a_body_asks_for_is_told_once(fail: Fail) -> None:
+    found = fail("""
+        secret("NOT_SET_A")
+        @service
+        def a(): return ['x', secret("NOT_SET_B")]
+    """)
+    assert [error.what for error in found] == [
+        'cannot read secret "NOT_SET_A": it is not set',
+        'cannot read secret "NOT_SET_B": it is not set',
+    ]
+
+
+def test_near_misses_of_what_bodies_and_imports_name_are_told(fail: Fail) -> None:
+    found = fail("""
+        Stack("Wrong")
+        @service(port=1)
+        def db(): return ['x']
+        @service
+        def a(db): return ['x', db.adr]
+        @service
+        def b(db): return ['x', db.ports["defult"].addr]
+    """)
+    assert [error.do.partition("?")[0] for error in found[1:]] == [
+        'did you mean "addr"', 'did you mean "default"'
+    ]  # fmt: skip
+    [error] = fail("from stackdsl import servce")
+    assert error.do.startswith('did you mean "service"?')
 
 
 def test_bodies_of_a_stack_that_is_right_are_not_called(load: Load) -> None:

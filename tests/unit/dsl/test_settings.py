@@ -57,3 +57,8 @@ def test_a_setting_that_is_wrong_is_told_once(fail: Fail, given: str, told: str)
     )
     assert told in error.text()
     assert "shop.py:2 Stack" in error.where
+
+
+@pytest.mark.parametrize(("given", "name"), [("name='the-shop'", "the-shop"), ("", "shop")])
+def test_a_name_may_be_a_keyword_or_left_out(load: Load, given: str, name: str) -> None:
+    assert load(f"Stack({given})" + SERVICE).name == name
