@@ -33,7 +33,11 @@ class NodeKeeper:
         self._identity = identity
         node = await self._take(identity.run)
         steady = self._steady = steadying.SteadyNode(node)
-        return steady, await node.begin(identity)
+        try:
+            return steady, await node.begin(identity)
+        except errors.StackError:
+            steady.give_up()
+            raise
 
     async def _take(self, run: str) -> ports.Node:
         process = self._spawned or nodes.NodeProcess.spawn()
