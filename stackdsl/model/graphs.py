@@ -16,8 +16,9 @@ class GraphNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphEdge:
-    """``source`` needs ``target`` (kind "needs": order only; "link": it is told the address), a
-    machine runs a service ("runs"), or services of one machine call another (the link's kind)."""
+    """``source`` needs ``target`` (kind "needs": order only; the link's kind: it is told the
+    address; "link": it will be), a machine runs a service ("runs"), or services of one machine
+    call another (the link's kind)."""
 
     source: str
     target: str

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the name of a type, for mypy alone: see above
 
     _Graph = nx.DiGraph[str]
 
+_ORDER = "needs"
 _NO_STATES: Mapping[str, str] = {}
 
 
@@ -120,9 +121,9 @@ def _read_plan(
     plan: plans.Plan, states: Mapping[str, str]
 ) -> tuple[list[graphs.GraphNode], list[graphs.GraphEdge]]:
     owners = _map_owners(plan)
-    told: dict[tuple[str, str], str] = {}
+    told: dict[tuple[str, str], plans.Link] = {}
     for link in plan.links:
-        told.setdefault((owners[link.source], owners[link.target]), link.address)
+        told.setdefault((owners[link.source], owners[link.target]), link)
     nodes: list[graphs.GraphNode] = []
     edges: list[graphs.GraphEdge] = []
     for replica in plan.services:
@@ -156,13 +157,13 @@ def _read_stack(
     return nodes, edges
 
 
-def _make_edge(name: str, need: plans.PlannedNeed, address: str | None) -> graphs.GraphEdge:
+def _make_edge(name: str, need: plans.PlannedNeed, link: plans.Link | None) -> graphs.GraphEdge:
+    kind: str = "link" if need.is_addressed else _ORDER
+    address: str | None = None
+    if link is not None and need.is_addressed:
+        kind, address = link.kind, link.address
     return graphs.GraphEdge(
-        source=name,
-        target=need.name,
-        kind="link" if need.is_addressed else "needs",
-        address=address if need.is_addressed else None,
-        condition=need.condition,
+        source=name, target=need.name, kind=kind, address=address, condition=need.condition
     )
 
 
@@ -181,7 +182,7 @@ def _build(nodes: Iterable[graphs.GraphNode], edges: Iterable[graphs.GraphEdge])
 
 def _edge_key(edge: graphs.GraphEdge) -> tuple[str, str, bool, bool, str]:
     is_planned = edge.condition == "planned"
-    return edge.source, edge.target, is_planned, edge.kind != "link", edge.condition or ""
+    return edge.source, edge.target, is_planned, edge.kind == _ORDER, edge.condition or ""
 
 
 def _make_view(source: stacks.StackModel | plans.Plan, graph: "_Graph") -> graphs.GraphView:

@@ -39,7 +39,7 @@ def test_a_plan_tells_addresses_and_a_run_states():
 
     db = next(node for node in view.nodes if node.id == "db")
     assert db.state == "ready"
-    assert edges_of(view)["api", "db"] == ("link", "ready", made.links[0].address)
+    assert edges_of(view)["api", "db"] == ("loopback", "ready", made.links[0].address)
 
 
 def test_components_are_found_largest_first():
