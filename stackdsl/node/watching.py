@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from stackdsl.model.data import dataclass
 from stackdsl.node import inotify, trees
 
-# One file that was closed or renamed into place is complete; several are waited for together.
-SINGLE_S = 0.008
+# A known file that was closed or renamed into place is complete; what is new (perhaps the first half
+# of an atomic save) and several files are waited for together.
+SINGLE_S = 0.002
 SEVERAL_S = 0.05
 LONGEST_S = 0.5
 LOOP_RESTARTS = 5
@@ -210,7 +211,8 @@ class Watcher:
             return  # whoever makes it will close it
         else:
             watched.pending.add(path)
-            is_single = mask & _COMPLETE and len(watched.pending) == 1 and not watched.must_scan
+            is_known = bool(mask & _COMPLETE) and path in watched.snapshot
+            is_single = is_known and len(watched.pending) == 1 and not watched.must_scan
             self._wait(watched, SINGLE_S if is_single else SEVERAL_S)
 
     def _must_scan(self, watched: _Watched) -> None:
