@@ -86,14 +86,13 @@ def plan(
     """Print the plan of a stack; return the exit code."""
     import asyncio  # here and in `graph`: validate does without
 
-    from stackdsl.model import facts
     from stackdsl.registry import places
     from stackdsl.session import looking
     from stackdsl.views import plans as plan_views
 
     if is_offline or facts_file is not None:
         stack = _load_part(*_find_file(words, option))
-        seen = looking.read_facts(facts_file) if facts_file else facts.Facts(is_offline=True)
+        seen = looking.read_facts(facts_file) if facts_file else stacks.assume_facts()
         made = looking.plan_for(stack, seen, copy, places.state_root())
     else:
         with choosing.open_records() as (store, records):

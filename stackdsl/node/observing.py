@@ -5,9 +5,7 @@ import sys
 
 from stackdsl.model import facts
 from stackdsl.model.requests import Wanted
-from stackdsl.node import accounts, cgroups, diagnosing, listening
-
-_BIND_SERVICE = 1 << 10
+from stackdsl.node import accounts, cgroups, diagnosing, listening, privileges
 
 
 def observe(wanted: Wanted) -> facts.HostFacts:
@@ -24,7 +22,7 @@ def observe(wanted: Wanted) -> facts.HostFacts:
         name="local",
         addresses=tuple(_read_addresses()),
         listeners=listeners,
-        first_port=_first_port(),
+        first_port=privileges.find_first_port(),
         is_root=os.geteuid() == 0,
         has_cgroup=cgroups.find_root() is not None,
         has_memory_limit=cgroups.can_limit("memory"),
@@ -57,25 +55,3 @@ def _read_addresses() -> list[str]:
     except OSError:
         return []
     return sorted(found, key=lambda text: tuple(map(int, text.split("."))))
-
-
-def _first_port() -> int:
-    """Return the first port that we may bind. Source: ip(7), capabilities(7)."""
-    if _capabilities() & _BIND_SERVICE:
-        return 0
-    try:
-        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return 1024
-
-
-def _capabilities() -> int:
-    try:
-        with open("/proc/self/status", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("CapEff:"):
-                    return int(line.split()[1], 16)
-    except OSError:
-        return 0
-    return 0

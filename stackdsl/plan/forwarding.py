@@ -132,8 +132,11 @@ class Forwarder:
 
 
 def find_unbindable(world: placing.Survey) -> list[errors.StackError]:
-    """Return an error for each published or insisted-on port that needs privilege we lack."""
+    """Return an error for each published or insisted-on port that needs privilege we lack; none
+    where no host was looked at, since another one may allow it."""
     wrong: list[errors.StackError] = []
+    if world.seen.is_offline:
+        return wrong
     for service in world.by_name.values():
         stand = world.stands[service.name]
         host = world.hosts.get(stand.host)

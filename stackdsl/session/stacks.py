@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackdsl.dsl import declarations, loading, selecting, settings
 from stackdsl.model import errors, facts, places, plans, stacks
+from stackdsl.node import privileges
 from stackdsl.plan import planning
 from stackdsl.registry import places as folders
 from stackdsl.session import naming
@@ -61,7 +62,7 @@ class Stack(stacks.StackModel):
         run = naming.run_name(self.name, copy)
         return planning.make_plan(
             self,
-            seen or facts.Facts(is_offline=True),
+            seen or assume_facts(),
             run=run,
             folder=folders.run_folder(folders.state_root(), run),
         )
@@ -89,6 +90,12 @@ class Stack(stacks.StackModel):
 
     def __iter__(self) -> Iterator[str]:
         return iter([service.name for service in self.services])
+
+
+def assume_facts() -> facts.Facts:
+    """Return what is known of machines without a look at any: only what we may do on this one."""
+    here = facts.HostFacts(name="local", first_port=privileges.find_first_port())
+    return facts.Facts(hosts=(here,), is_offline=True)
 
 
 def load(target: "str | os.PathLike[str] | ModuleType") -> Stack:

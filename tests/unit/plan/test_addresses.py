@@ -217,6 +217,14 @@ def test_publishing_a_low_port_needs_privilege():
     assert [error.code for error in wrong] == ["plan.port-privileged"]
 
 
+def test_an_offline_plan_does_not_judge_privileges():
+    made = stack(service("web", port(8080, publish=("127.0.0.1", 80))))
+
+    planned = plan(made, facts.Facts(is_offline=True))
+
+    assert [forward.listen_port for _, mine in planned.forwards for forward in mine] == [80]
+
+
 def test_bind_overrides_what_is_told_to_the_program():
     made = plan(stack(service("app", port(8000, bind="127.0.0.1"))))
 
