@@ -263,9 +263,9 @@ class Replica:
         fields["restarts"] = self.restarts
         if more.get("output") is not None:
             fields["output"] = more["output"]
-        # Told first: whoever waits for it is a few syscalls sooner. Intents are what must precede.
-        self._report(**more)
+        # Noted first, so committed first too: what others know, the next node must know.
         self._around.journal.note(self.spec.name, **fields)
+        self._report(**more)
 
     def tell_again(self) -> None:
         """Report the state that stands once more."""
