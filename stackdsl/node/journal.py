@@ -170,7 +170,7 @@ class Journal:
 
     def close(self, *, is_over: bool = False) -> None:
         """Commit and close; ``is_over``: nobody will ask again, the disk need not be waited for."""
-        self._commit()
+        self.commit()
         if is_over:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("PRAGMA synchronous=OFF")
@@ -180,9 +180,10 @@ class Journal:
         if not self._is_open:
             self._db.execute("BEGIN")
             self._is_open = True
-            asyncio.get_running_loop().call_soon(self._commit)
+            asyncio.get_running_loop().call_soon(self.commit)
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """Put what was noted on disk now."""
         if not self._is_open:
             return
         self._is_open = False
@@ -194,7 +195,7 @@ class Journal:
                 self._db.execute("ROLLBACK")
 
     def _write(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        self._commit()
+        self.commit()
         try:
             self._db.execute("BEGIN")
             self._db.executemany(statement, rows)

@@ -306,6 +306,11 @@ class NativeNode:
         for replica in self._replicas.values():
             files.drop(replica.spec.dir)
 
+    def commit_notes(self) -> None:
+        """Put the states noted so far on disk."""
+        if self._around is not None:
+            self._around.journal.commit()
+
     def reap_orphans(self) -> None:
         """Reap what services left to us and has ended since."""
         if self._around is not None:

@@ -62,6 +62,8 @@ class Server:
         self._unsent.append(report)
 
     def _flush(self) -> None:
+        # What a controller knows, the next node must know.
+        self._node.commit_notes()
         unsent, self._unsent = self._unsent, []
         if unsent and not self._peer.is_lost:
             self._peer.push(tuple(unsent))

@@ -263,7 +263,6 @@ class Replica:
         fields["restarts"] = self.restarts
         if more.get("output") is not None:
             fields["output"] = more["output"]
-        # Noted first, so committed first too: what others know, the next node must know.
         self._around.journal.note(self.spec.name, **fields)
         self._report(**more)
 

@@ -128,7 +128,7 @@ async def test_a_full_disk_is_told_once_when_states_cannot_be_noted(folder: str)
         await fill(opened)
         for _ in range(3):
             opened.note("api", output="x" * 100_000)
-        opened._commit()
+        opened.commit()
     assert len(told) == 1
     assert told[0].endswith("the disk is full")
 
