@@ -5,6 +5,7 @@ the controller.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -121,12 +122,12 @@ def main(arguments: list[str]) -> None:
     """Serve the socket that was inherited as ``--fd N``."""
     number = int(arguments[arguments.index("--fd") + 1])
     for entry in os.listdir("/proc/self/fd"):
-        if int(entry) > 2:
-            # What we inherited is not for services; Python's own are closed on exec anyway.
-            try:
-                os.set_inheritable(int(entry), False)
-            except OSError:
-                continue
+        # What else we inherited is not ours: whoever waits for the end of a pipe must not wait
+        # for ours.
+        if int(entry) > 2 and int(entry) != number:
+            with contextlib.suppress(OSError):
+                os.close(int(entry))
+    os.set_inheritable(number, False)
     os.chdir("/")
     stream = socket.socket(fileno=number)
     stream.setblocking(False)

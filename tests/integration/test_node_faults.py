@@ -398,3 +398,16 @@ async def test_a_node_that_nothing_was_asked_of_ends_with_its_controller(
         living.node.close()
         await living.wait(within_s=5)
     assert isinstance(living.node, client.RemoteNode)
+
+
+async def test_a_node_holds_no_pipe_of_its_controllers_open(state_home: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    try:
+        async with native.running(native.identity(state_home)) as living:
+            await living.node.start([native.spec("api", "sleep", "1000")])
+            await living.until("api", "ready")
+            os.close(writing)
+            assert os.read(reading, 1) == b""
+    finally:
+        os.close(reading)
