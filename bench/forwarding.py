@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 
 from bench.figures import Figure, interleave, medians
 from stackdsl.model import specs
@@ -24,9 +25,9 @@ def main() -> list[Figure]:
     """Measure the direct way and the forwarded one in turn."""
     with helping("sink", "0") as sink, helping("forward", str(sink)) as forward:
         ways = {"direct": sink, "forwarded": forward}
-        sent = medians(interleave({n: lambda p=p: send(p) for n, p in ways.items()}, ROUNDS))
-        met = medians(interleave({n: lambda p=p: meet(p) for n, p in ways.items()}, ROUNDS))
-        asked = medians(interleave({n: lambda p=p: ask(p) for n, p in ways.items()}, ROUNDS))
+        sent = medians(interleave({n: partial(send, p) for n, p in ways.items()}, ROUNDS))
+        met = medians(interleave({n: partial(meet, p) for n, p in ways.items()}, ROUNDS))
+        asked = medians(interleave({n: partial(ask, p) for n, p in ways.items()}, ROUNDS))
     gigabits = {name: BYTES * 8 / taken / 1e9 for name, taken in sent.items()}
     return [
         Figure(

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from bench.figures import Figure, interleave, medians
@@ -187,9 +188,9 @@ def main() -> list[Figure]:
             found = medians(
                 interleave(
                     {
-                        "alone": lambda mode=mode: bench.alone(mode),
-                        "kept": lambda mode=mode: bench.kept(mode, is_followed=False),
-                        "followed": lambda mode=mode: bench.kept(mode, is_followed=True),
+                        "alone": partial(bench.alone, mode),
+                        "kept": partial(bench.kept, mode, is_followed=False),
+                        "followed": partial(bench.kept, mode, is_followed=True),
                     },
                     ROUNDS[mode],
                 )

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from stackdsl.model.data import dataclass
 from stackdsl.node import inotify, trees
 
-# A known file that was closed or renamed into place is complete; what is new (perhaps the first half
-# of an atomic save) and several files are waited for together.
+# A known file that was closed or renamed into place is complete; what is new (it may be the first
+# half of an atomic save) and several files are waited for together.
 SINGLE_S = 0.002
 SEVERAL_S = 0.05
 LONGEST_S = 0.5

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from stackdsl.model import errors, specs
-from stackdsl.node import forwarding
+from stackdsl.node import datagrams, forwarding
 from tests.waiting import eventually_async
 
 HOST = "127.77.0.1"
@@ -348,7 +348,7 @@ async def test_a_swap_moves_datagrams(forwards: forwarding.Forwards) -> None:
 async def test_a_silent_client_is_forgotten(
     forwards: forwarding.Forwards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forwarding, "UDP_IDLE_S", 0.05)
+    monkeypatch.setattr(datagrams, "UDP_IDLE_S", 0.05)
     port = free_port(socket.SOCK_DGRAM)
     client = Datagrams()
     async with echoing(b"a") as one, echoing(b"b") as two:
