@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stackdsl.cli import choosing, streams
 from stackdsl.model import errors
 from stackdsl.model.data import dataclass
-from stackdsl.session import background, outputs, preparing, remains, stacks
+from stackdsl.session import background, outputs, preparing, recalling, remains, stacks
 from stackdsl.views import lines
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _find_secrets(source: _Source) -> tuple[str, ...]:
     if source.record is not None and source.record.has_controller:
         return asyncio.run(_ask_secrets(source.record))
     try:
-        return remains.find_secrets(source.folder)
+        return recalling.find_secrets(source.folder)
     except errors.StackError as error:
         raise errors.UsageError(
             "usage.secrets-unknown",

@@ -17,7 +17,7 @@ from stackdsl.plan import capabilities, planning, reconciling
 from stackdsl.registry import places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
-from stackdsl.session import masking, naming, nodekeeping, nodes, preparing, recovering, remains
+from stackdsl.session import masking, naming, nodekeeping, nodes, preparing, recovering
 from stackdsl.wire import codec
 
 HOST = nodekeeping.HOST
@@ -155,7 +155,7 @@ class Controller:
         self._mask = masking.make_mask(self.secrets)
         self.timeline.mask = self._mask if self.secrets else None
         if self.secrets and self._record is not None:
-            remains.note_secrets(self.folder, self.record.file)
+            masking.note_secrets(self.folder, self.record.file)
 
     def _claim(self, stack: stacks.StackModel) -> tuple[bool, plans.Plan | None]:
         """Take the run's name; return whether something is to be adopted, and its plan."""

@@ -1,11 +1,14 @@
 """Masking: secrets never stand in what we print or store."""
 
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from stackdsl.model import plans, specs
 
 MASK = "***"
+NOTE = "has-secrets"
 Mask = Callable[[str], str]
 
 
@@ -60,3 +63,13 @@ def _mask_env(
     env: tuple[tuple[str, str | None], ...], mask: Mask
 ) -> tuple[tuple[str, str | None], ...]:
     return tuple((key, None if value is None else mask(value)) for key, value in env)
+
+
+def note_secrets(folder: str, file: str | None) -> None:
+    """Write down that output in a run's folder may hold secrets, and whose stack knows them: not
+    the secrets themselves, they may not be stored."""
+    with (
+        contextlib.suppress(OSError),  # a full disk may not keep a run from going on
+        open(os.path.join(folder, NOTE), "w", encoding="utf-8") as note,
+    ):
+        note.write(file or "")

@@ -41,7 +41,10 @@ def test_equal_fields_of_one_class_are_equal():
 
 
 def test_those_with_hashable_fields_hash_alike():
-    one, two = services.Need(name="a", condition="ready"), services.Need(name="a", condition="ready")
+    one, two = (
+        services.Need(name="a", condition="ready"),
+        services.Need(name="a", condition="ready"),
+    )
     assert hash(one) == hash(two)
 
 
