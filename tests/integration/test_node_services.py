@@ -12,6 +12,7 @@ import pytest
 from stackdsl.model import errors, probes, reports, services, specs
 from tests.worlds import native
 
+STRANGER = f"stray-{os.getpid()}"  # no other worker's
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 
 
@@ -376,7 +377,7 @@ async def test_always_restarts_what_exits_with_0(living: native.NativeNode) -> N
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    pid = os.posix_spawnp("sleep", ["stranger-x", "1000"], os.environ)
+    pid = os.posix_spawnp("sleep", [STRANGER, "1000"], os.environ)
     yield pid
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -395,21 +396,21 @@ async def test_an_attached_process_is_watched_and_let_go(
 async def test_a_process_is_attached_by_the_name_of_its_program(
     living: native.NativeNode, stranger: int
 ) -> None:
-    await living.node.start([native.spec("t", attach_process="stranger-x")])
+    await living.node.start([native.spec("t", attach_process=STRANGER)])
     assert (await living.until("t", "ready")).pid == stranger
 
 
 async def test_a_name_that_several_processes_have_is_refused(
     living: native.NativeNode, stranger: int
 ) -> None:
-    other = os.posix_spawnp("sleep", ["stranger-x", "1000"], os.environ)
+    other = os.posix_spawnp("sleep", [STRANGER, "1000"], os.environ)
     try:
-        await living.node.start([native.spec("t", attach_process="stranger-x")])
+        await living.node.start([native.spec("t", attach_process=STRANGER)])
         failed = await living.until("t", "failed")
     finally:
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
-    assert failed.reason == '2 processes are named "stranger-x"'
+    assert failed.reason == f'2 processes are named "{STRANGER}"'
     assert str(stranger) in failed.why
 
 
