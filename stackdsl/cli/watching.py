@@ -20,7 +20,7 @@ SERVICE_STATES = (
     "stopping", "stopped",
 )  # fmt: skip
 RUN_STATES = ("starting", "ready", "degraded", "stopping", "stopped", "failed")
-_WATCH_MIN_S = 0.2
+_WATCH_MIN_S = 0.05
 
 
 def status(words: Sequence[str], option: str | None, *, as_json: bool, is_watching: bool) -> int:
@@ -44,12 +44,12 @@ async def _show_status(record: "stores.Record", *, as_json: bool, is_watching: b
         async for event in client.events(now.seq, logs=False):
             if event.seq <= now.seq:
                 continue
+            await asyncio.sleep(_WATCH_MIN_S)  # many changes at once are shown together
             try:
                 now = await client.status()
                 await _print_status(client, now, as_json=as_json, is_again=True)
             except errors.HostError:  # it has ended meanwhile
                 return 0
-            await asyncio.sleep(_WATCH_MIN_S)  # many changes at once are shown together
     return 0
 
 
