@@ -80,6 +80,7 @@ class AuthorBody:
                 thing=f"call the body of {label}",
                 fallback=declaration.where,
                 do="correct the function; it is called while planning, with plain values",
+                secrets=[secret for ledger in noted for secret in ledger.secrets],
             ) from None
         finally:
             ledgers.touched.reset(token)

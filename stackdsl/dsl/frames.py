@@ -3,10 +3,11 @@
 import os
 import re
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 
 from stackdsl.dsl import faults
-from stackdsl.model import errors, services
+from stackdsl.model import errors, masks, services
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NOT_IMPORTED = re.compile(r"cannot import name '(\w+)'")
@@ -14,13 +15,28 @@ _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 
 
 def blame(
-    problem: BaseException, *, code: str, thing: str, fallback: services.Where, do: str
+    problem: BaseException,
+    *,
+    code: str,
+    thing: str,
+    fallback: services.Where,
+    do: str,
+    secrets: Sequence[str] = (),
 ) -> errors.StackError:
     """Return an error for what the author's code raised.
 
     ``thing`` is what cannot be done ("load "shop.py""). A StackError passes, with its place filled
-    in; its place and the frames are those of the author's files.
+    in; its place and the frames are those of the author's files. ``secrets`` are masked.
     """
+    error = _blame(problem, code, thing, fallback, do)
+    if secrets:
+        masks.mask_error(error, masks.make_mask(secrets))
+    return error
+
+
+def _blame(
+    problem: BaseException, code: str, thing: str, fallback: services.Where, do: str
+) -> errors.StackError:
     where, frames = trace(problem)
     if isinstance(problem, SyntaxError) and problem.filename:
         where = services.Where(file=faults.display(problem.filename), line=problem.lineno or 1)

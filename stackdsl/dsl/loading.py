@@ -61,6 +61,7 @@ def load(
             thing=f'load "{shown}"',
             fallback=services.Where(file=shown, line=1),
             do=_advice_for(problem),
+            secrets=[secret for ledger in noted for secret in ledger.secrets],
         ) from None
     finally:
         ledgers.touched.reset(token)

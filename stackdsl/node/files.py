@@ -52,17 +52,29 @@ def _write(
         parent = os.path.dirname(parent)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     if file.copy is not None:
-        import shutil  # loads every compressor; few services copy
-
-        shutil.copyfile(file.copy, path)
-        shutil.copymode(file.copy, path)
+        made += _copy(file.copy, path)
     else:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8", newline="") as stream:
             stream.write(file.text or "")
     if owner is not None:
         for each in (*made, path):
-            os.chown(each, owner.uid, owner.gid)
+            os.chown(each, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def _copy(source: str, path: str) -> list[str]:
+    """Copy a file or a folder, modes included; return what was made below ``path``."""
+    import shutil  # loads every compressor; few services copy
+
+    if not os.path.isdir(source):
+        shutil.copyfile(source, path)
+        shutil.copymode(source, path)
+        return []
+    shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
+    made: list[str] = []
+    for folder, folders, files in os.walk(path):
+        made += [os.path.join(folder, name) for name in (*folders, *files)]
+    return made
 
 
 def _open_way(path: str, user: str) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from stackdsl import ports
-from stackdsl.model import errors, plans, reports, specs, states
+from stackdsl.model import errors, masks, plans, reports, specs, states
 from stackdsl.run import replicas, timeline, walking
 
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
@@ -132,6 +132,8 @@ class Engine:
             walk.finish(step_id)
 
     def _fail(self, walk: walking.Walk, step_id: str, error: errors.StackError | None) -> None:
+        if error is not None and self.events.mask is not None:
+            masks.mask_error(error, self.events.mask)
         if step_id in walk:
             self.events.emit(
                 "step", step_id, was="begun", state="failed", reason=error.what if error else ""
@@ -315,7 +317,7 @@ class Engine:
             case reports.ProbeReport():
                 replica = self.ledger.replicas.get(report.name)
                 if replica is not None and not report.is_ok:
-                    replica.probe = f"{report.probe}: {report.detail}"
+                    replica.probe = self.events.hide(f"{report.probe}: {report.detail}")
                 self.events.emit(
                     "probe",
                     report.name,
@@ -336,9 +338,9 @@ class Engine:
         replica.pid = report.pid
         replica.restarts = report.restarts
         replica.exit_code = report.exit_code
-        replica.lines = report.lines
-        replica.why = report.why
-        replica.do = report.do
+        hide = self.events.hide
+        replica.lines = tuple(map(hide, report.lines))
+        replica.why, replica.do = hide(report.why), hide(report.do)
         if report.output is not None:
             replica.output = report.output
             self.outputs[replica.planned.service] = report.output
@@ -346,7 +348,7 @@ class Engine:
         self.ledger.set_state(
             replica,
             report.state,
-            reason=report.reason,
+            reason=hide(report.reason),
             is_final=report.is_final,
             time_ns=report.time_ns,
         )

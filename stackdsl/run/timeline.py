@@ -58,7 +58,7 @@ class Timeline:
             subject=subject,
             was=was,
             state=state,
-            reason=self.mask(reason) if self.mask else reason,
+            reason=self.hide(reason),
             details=self._masked(details or {}),
         )
         cost = 200 + sum(len(str(value)) for _, value in event.details)
@@ -72,6 +72,10 @@ class Timeline:
             self._held_bytes -= self._costs.popleft()
         self._wake()
         return event
+
+    def hide(self, text: str) -> str:
+        """Return a text with secrets masked."""
+        return self.mask(text) if self.mask else text
 
     def _masked(self, details: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
         if self.mask is None:

@@ -210,19 +210,21 @@ class Controller:
     ) -> plans.Plan:
         for _ in range(20):
             seen = await preparing.look(node, self.store, self.run, previous)
-            plan = planning.make_plan(
-                stack,
-                seen,
-                run=self.run,
-                folder=self.folder,
-                previous=previous,
-                observed=stands,
-                outputs=self._engine.outputs if self._engine else {},
-            )
+            with masking.masked_errors(stack.secrets):
+                plan = planning.make_plan(
+                    stack,
+                    seen,
+                    run=self.run,
+                    folder=self.folder,
+                    previous=previous,
+                    observed=stands,
+                    outputs=self._engine.outputs if self._engine else {},
+                )
             if self.options.debug is not None:
                 plan = preparing.make_debugged(plan, self.options.debug, self.options.stdin)
-            await preparing.check_programs(node, plan)
             self._know_secrets((*stack.secrets, *masking.find_secrets(plan)))
+            with masking.masked_errors(self.secrets):
+                await preparing.check_programs(node, plan)
             if self.store.claim_block(self.run, plan.block):
                 if self.record.crash != "reap":
                     self.save_plan(plan)

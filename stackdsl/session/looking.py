@@ -47,15 +47,17 @@ async def _plan_with(
     run = naming.run_name(stack.name, copy)
     previous, observed = await _ask_living(store.record(run), stack.file)
     seen = await preparing.look(node, store, run, previous)
-    plan = planning.make_plan(
-        stack,
-        seen,
-        run=run,
-        folder=places.run_folder(store.root, run),
-        previous=previous,
-        observed=observed,
-    )
-    await preparing.check_programs(node, plan)
+    with masking.masked_errors(stack.secrets):
+        plan = planning.make_plan(
+            stack,
+            seen,
+            run=run,
+            folder=places.run_folder(store.root, run),
+            previous=previous,
+            observed=observed,
+        )
+    with masking.masked_errors((*stack.secrets, *masking.find_secrets(plan))):
+        await preparing.check_programs(node, plan)
     return masking.mask_plan(plan, stack.secrets)
 
 
@@ -83,7 +85,8 @@ def plan_for(
     """Return the plan for machines that are described, not looked at."""
     run = naming.run_name(stack.name, copy)
     folder = places.run_folder(root, run)
-    plan = planning.make_plan(stack, seen, run=run, folder=folder)
+    with masking.masked_errors(stack.secrets):
+        plan = planning.make_plan(stack, seen, run=run, folder=folder)
     return masking.mask_plan(plan, stack.secrets)
 
 

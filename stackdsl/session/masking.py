@@ -1,28 +1,16 @@
-"""Masking: secrets never stand in what we print or store."""
+"""Masking: secrets never stand in what we print or store; here, those of whole plans."""
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from stackdsl.model import plans, specs
+from stackdsl.model import masks, plans, specs
 
-MASK = "***"
 NOTE = "has-secrets"
-Mask = Callable[[str], str]
 
-
-def make_mask(secrets: Sequence[str]) -> Mask:
-    """Return a function that replaces every secret in a text; longest first."""
-    ordered = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
-
-    def mask(text: str) -> str:
-        for secret in ordered:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        return text
-
-    return mask
+make_mask = masks.make_mask
+masked_errors = masks.masked_errors
 
 
 def find_secrets(plan: plans.Plan) -> tuple[str, ...]:
@@ -40,13 +28,13 @@ def mask_plan(plan: plans.Plan, secrets: Sequence[str]) -> plans.Plan:
     return replace(plan, services=tuple(_mask_service(one, mask) for one in plan.services))
 
 
-def _mask_service(service: plans.PlannedService, mask: Mask) -> plans.PlannedService:
+def _mask_service(service: plans.PlannedService, mask: masks.Mask) -> plans.PlannedService:
     command = None if service.command is None else tuple(map(mask, service.command))
     spec = None if service.spec is None else _mask_spec(service.spec, mask)
     return replace(service, env=_mask_env(service.env, mask), command=command, spec=spec)
 
 
-def _mask_spec(spec: specs.ServiceSpec, mask: Mask) -> specs.ServiceSpec:
+def _mask_spec(spec: specs.ServiceSpec, mask: masks.Mask) -> specs.ServiceSpec:
     stop = spec.stop_command
     return replace(
         spec,
@@ -60,7 +48,7 @@ def _mask_spec(spec: specs.ServiceSpec, mask: Mask) -> specs.ServiceSpec:
 
 
 def _mask_env(
-    env: tuple[tuple[str, str | None], ...], mask: Mask
+    env: tuple[tuple[str, str | None], ...], mask: masks.Mask
 ) -> tuple[tuple[str, str | None], ...]:
     return tuple((key, None if value is None else mask(value)) for key, value in env)
 

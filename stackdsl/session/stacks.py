@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stackdsl.dsl import declarations, loading, selecting, settings
-from stackdsl.model import errors, facts, places, plans, stacks
+from stackdsl.model import errors, facts, masks, places, plans, stacks
 from stackdsl.node import privileges
 from stackdsl.plan import planning
 from stackdsl.registry import places as folders
@@ -60,12 +60,9 @@ class Stack(stacks.StackModel):
             StackError: everything that is wrong with it.
         """
         run = naming.run_name(self.name, copy)
-        return planning.make_plan(
-            self,
-            seen or assume_facts(),
-            run=run,
-            folder=folders.run_folder(folders.state_root(), run),
-        )
+        folder = folders.run_folder(folders.state_root(), run)
+        with masks.masked_errors(self.secrets):
+            return planning.make_plan(self, seen or assume_facts(), run=run, folder=folder)
 
     def up(self, *, copy: str | None = None) -> "hosting.Up":
         """Return what runs the stack for the length of a ``with`` or ``async with`` block.

@@ -40,7 +40,8 @@ def found_in(folder: Path) -> list[str]:
     return [
         str(file)
         for file in folder.rglob("*")
-        if file.is_file() and any(secret in file.read_bytes() for secret in wanted)
+        if file.is_file()
+        and any(secret in file.read_bytes() for secret in wanted)
         # what a program writes is its own; it is masked when we print it
         and file.parent.name != "logs"
     ]
@@ -73,3 +74,39 @@ def test_secrets_are_masked_in_the_printed_plan(stack: stackdsl.Stack):
 def test_a_program_still_gets_the_secret_itself(stack: stackdsl.Stack):
     with stack.up() as run:
         assert run["holder"].exec(["sh", "-c", "echo $LOADED"]).stdout == f"{AT_LOAD}\n"
+
+
+FAILING = """
+from stackdsl import check, secret, service, task
+
+hidden = secret("LOADED_SECRET")
+
+@task(env={"HIDDEN": hidden})
+def talker():
+    return ["sh", "-c", "echo $HIDDEN; exit 3"]
+
+@service(env={"HIDDEN": hidden}, ready=check(["sh", "-c", "echo $HIDDEN; exit 1"]), start_timeout=1)
+def probed():
+    return ["sleep", "1000"]
+
+@service()
+def missing():
+    return [f"{hidden}-program"]
+
+@service(port=1)
+def raising(me):
+    raise ValueError(f"cannot use {hidden}")
+"""
+
+
+@pytest.mark.parametrize("service", ["talker", "probed", "missing", "raising"])
+def test_secrets_are_masked_in_what_is_said_of_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+):
+    monkeypatch.setenv("LOADED_SECRET", AT_LOAD)
+    (tmp_path / "failing.py").write_text(FAILING)
+    stack = stackdsl.load(tmp_path / "failing.py").only(service)
+    with pytest.raises(stackdsl.StackError) as caught, stack.up():
+        pass
+    assert "***" in caught.value.text()
+    assert AT_LOAD not in caught.value.text() + repr(caught.value)
