@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from stackdsl.model import errors, probes, specs, states
 from stackdsl.node import (
+    attaching,
     ending,
     ends,
     explaining,
@@ -24,7 +25,6 @@ from stackdsl.node import (
     processes,
     proctable,
     surroundings,
-    targets,
 )
 
 _LINES = 20
@@ -158,7 +158,7 @@ class Attempt:
     def _spawn(self) -> None:
         self._subject.since = self._loop.time()
         if self.is_attached:
-            self.process = targets.attach(self.spec, self._around.spawner, self.note_exit)
+            self.process = attaching.attach(self.spec, self._around.spawner, self.note_exit)
         else:
             assert self._output is not None
             assert self._subject.launch is not None
