@@ -2,12 +2,13 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stackdsl.cli import choosing, streams
 from stackdsl.model import errors, states
+from stackdsl.model import events as model_events
 from stackdsl.session import background, recovering
 from stackdsl.views import eventlines, statuses
 
@@ -21,6 +22,7 @@ SERVICE_STATES = (
 )  # fmt: skip
 RUN_STATES = ("starting", "ready", "degraded", "stopping", "stopped", "failed")
 _WATCH_MIN_S = 0.05
+_PAUSE_S = 0.5
 
 
 def status(words: Sequence[str], option: str | None, *, as_json: bool, is_watching: bool) -> int:
@@ -132,16 +134,30 @@ async def _print_events(
         last = None if is_following else (await client.status()).seq
         if last is not None and since >= last:
             return 0
-        # lines of output have numbers too: without them the end could not be told
-        async for event in client.events(since, logs=True):
-            if event.kind != "log" or has_logs:
-                if as_json:
-                    print(streams.json_line(eventlines.event_json(event)), end="", flush=True)
-                else:
-                    print(eventlines.format_event(event, paint), flush=True)
-            if last is not None and event.seq >= last:
-                return 0
+        async for event in _read_kept(client.events(since, logs=has_logs), last):
+            if as_json:
+                print(streams.json_line(eventlines.event_json(event)), end="", flush=True)
+            else:
+                print(eventlines.format_event(event, paint), flush=True)
     return 0
+
+
+async def _read_kept(
+    source: AsyncIterator[model_events.Event], last: int | None
+) -> AsyncIterator[model_events.Event]:
+    """Yield events up to number ``last``, or for ever; what is kept comes in one go, so a pause is
+    its end too (the last number may be that of a line of output, which is not asked for)."""
+    while True:
+        try:
+            async with asyncio.timeout(None if last is None else _PAUSE_S):
+                event = await anext(source, None)
+        except TimeoutError:
+            return
+        if event is None:
+            return
+        yield event
+        if last is not None and event.seq >= last:
+            return
 
 
 def wait(

@@ -17,7 +17,6 @@ class Answers:
     def __init__(self, controller: controlling.Controller) -> None:
         self._controller = controller
         self._changing = asyncio.Lock()
-        self._log_readers = 0
         self._log_task: asyncio.Task[None] | None = None
 
     @property
@@ -198,26 +197,19 @@ class Answers:
 
     async def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
         """See `ports.RunControl`."""
-        if logs:
-            self._log_readers += 1
-            if self._log_task is None:
-                self._log_task = self._controller.group.create_task(
-                    self._emit_logs(), name="emit logs"
-                )
-        try:
-            async for event in self._controller.timeline.read(since):
-                if logs or event.kind != "log":
-                    yield event
-        finally:
-            if logs:
-                self._log_readers -= 1
-                if self._log_readers == 0 and self._log_task is not None:
-                    self._log_task.cancel()
-                    self._log_task = None
+        if logs and self._log_task is None:
+            # from now on until the end: begun anew, it would tell everything a second time
+            self._log_task = self._controller.group.create_task(self._emit_logs(), name="emit logs")
+        async for event in self._controller.timeline.read(since):
+            if logs or event.kind != "log":
+                yield event
 
     async def _emit_logs(self) -> None:
         reader = following.LogReader(self.folder)
+        self._controller.group.create_task(self._stop_at_the_end(reader), name="end of logs")
         async for chunk in reader.follow():
+            if self._controller.ended.is_set():
+                return
             text = chunk.data.decode(errors="replace").removesuffix("\n")
             self._controller.timeline.emit(
                 "log",
@@ -225,6 +217,10 @@ class Answers:
                 details={"stream": chunk.stream, "lines": tuple(text.split("\n"))},
                 time_ns=chunk.time_ns,
             )
+
+    async def _stop_at_the_end(self, reader: following.LogReader) -> None:
+        await self._controller.ended.wait()
+        reader.stop()
 
 
 def _is_same(asked: str, name: str) -> bool:

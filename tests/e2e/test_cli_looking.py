@@ -162,6 +162,37 @@ def test_events_go_on_after_a_number_without_loss(cli: Any, shop: Path) -> None:
     assert "ready" in states
 
 
+def test_lines_of_output_are_events_once_however_often_they_are_asked_for(
+    cli: Any, shop: Path
+) -> None:
+    follower = cli.spawn("events", "--json", "-f")
+    told = json.loads(follower.stdout.readline())
+    while told["kind"] != "log" or told["subject"] != "seed":
+        told = json.loads(follower.stdout.readline())
+    follower.kill()
+    cli("events", "--json")
+    cli("restart", "worker")
+    found = rows(cli("events", "--json").stdout)
+
+    assert [row["lines"] for row in found if (row["kind"], row["subject"]) == ("log", "seed")] == [
+        ["one", "two", "three"]
+    ]
+
+
+def test_events_without_output_end_even_when_output_came_last(cli: Any, write_stack: Write) -> None:
+    file = write_stack("""
+        @service()
+        def ticker(): return ["sh", "-c", "while :; do echo tick; sleep 0.05; done"]
+    """)
+    cli("start", file)
+    eventually(lambda: rows(cli("events", "--json").stdout)[-1]["kind"] == "log")
+    told = cli("events").stdout
+    cli("stop")
+
+    assert "ticker starting → ready" in told
+    assert "tick\n" not in told
+
+
 def test_followed_events_end_with_the_run(cli: Any, shop: Path) -> None:
     follower = cli.spawn("events", "--json", "-f")
     assert json.loads(follower.stdout.readline())["seq"] == 1
