@@ -87,7 +87,11 @@ class Store:
                 if not self.exists:
                     self._create()
                 connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-                self._check_version(connection)
+                try:
+                    self._check_version(connection)
+                except BaseException:
+                    connection.close()
+                    raise
             except sqlite3.Error as error:
                 raise self._broken(error) from error
             except OSError as error:
@@ -193,7 +197,9 @@ class Store:
             ).fetchone()
             if row is not None:
                 known = _read(row)
-                if known.controller.is_alive and known.run_id != record.run_id:
+                # two that adopt the same run bring the same run_id: only one may have it
+                is_ours = (known.controller, known.run_id) == (record.controller, record.run_id)
+                if known.controller.is_alive and not is_ours:
                     return known
             plan = connection.execute(
                 "SELECT plan FROM runs WHERE run=? AND run_id=?", (record.run, record.run_id)

@@ -31,6 +31,15 @@ def test_a_name_owned_by_another_living_process_is_refused(tmp_path: Path):
     assert owner.controller == parent
 
 
+def test_of_two_that_adopt_the_same_run_at_once_only_one_gets_it(tmp_path: Path):
+    books = store.Store(str(tmp_path))
+    parent = owners.Owner(pid=os.getppid(), start=owners.start_time(os.getppid()))
+    assert books.claim(make(tmp_path, controller=parent)) is None
+    owner = books.claim(make(tmp_path))  # with the run_id that both read before
+    assert owner is not None
+    assert owner.controller == parent
+
+
 def test_a_name_whose_owner_is_dead_is_taken_over(tmp_path: Path):
     books = store.Store(str(tmp_path))
     books.claim(make(tmp_path, controller=owners.Owner(pid=os.getpid(), start=1)))
