@@ -113,9 +113,7 @@ class RunControl(Protocol):
             ServiceError: time was up, or it can no longer come about.
         """
 
-    async def execute(
-        self, name: str, argv: Sequence[str], timeout_s: float | None
-    ) -> Executed:
+    async def execute(self, name: str, argv: Sequence[str], timeout_s: float | None) -> Executed:
         """Run a command in the surroundings of a replica."""
 
     async def surroundings(self, name: str) -> specs.ServiceSpec:

@@ -92,9 +92,13 @@ class Engine:
         """Take over states that a node found on `begin`."""
         for one in stands:
             replica = self.ledger.replicas.get(one.name)
-            if replica is not None and one.state in states.ALIVE | states.ENDED:
-                replica.has_started = True
-                self.ledger.set_state(replica, one.state, reason="adopted")  # type: ignore[arg-type]  # a node's state is a State by protocol
+            if replica is None or one.state not in states.ALIVE | states.ENDED:
+                continue
+            replica.has_started = True
+            replica.was_ready = one.state in ("ready", "unready")
+            is_final = one.state in states.ENDED
+            self.ledger.set_state(replica, one.state, reason="adopted", is_final=is_final)  # type: ignore[arg-type]  # a node's state is a State by protocol
+            self._settle_all(replica)
 
     async def carry_out(self, steps: Sequence[plans.Step], *, keep_going: bool = False) -> None:
         """Walk the steps and return when all are done.
@@ -142,6 +146,15 @@ class Engine:
             if not walk.keep_going:
                 walk.cancel()
 
+    def _fail_all(
+        self, walk: walking.Walk, steps: Sequence[plans.Step], error: errors.StackError
+    ) -> None:
+        """Fail the steps of one call to a node: one error, told once."""
+        told: errors.StackError | None = error
+        for step in steps:
+            self._fail(walk, step.id, told)
+            told = None
+
     def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
         self._group.create_task(work, name=name)
 
@@ -182,7 +195,13 @@ class Engine:
             for step in begun:
                 replica = self.ledger.replicas[step.subject]
                 self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
-                self._fail(walk, step.id, error)
+            self._fail_all(walk, begun, error)
+            return
+        for step in begun:
+            replica = self.ledger.replicas[step.subject]
+            if replica.state in states.ALIVE:
+                # another walk had started it: the node left it alone and tells nothing new
+                self._settle(walk, replica)
 
     def _spec_of(self, replica: replicas.Replica) -> specs.ServiceSpec | None:
         planned = replica.planned
@@ -223,8 +242,7 @@ class Engine:
             if wanted:
                 await self.nodes[host].start(wanted)
         except errors.StackError as error:
-            for step in steps:
-                self._fail(walk, step.id, error)
+            self._fail_all(walk, steps, error)
             return
         for step in steps:
             self._finish(walk, step.id)
@@ -239,8 +257,7 @@ class Engine:
             if names:
                 await self.nodes[host].stop(names)
         except errors.StackError as error:
-            for step in steps:
-                self._fail(walk, step.id, error)
+            self._fail_all(walk, steps, error)
             return
         await self._await_ended(names)
         for step in steps:
@@ -344,7 +361,9 @@ class Engine:
         if report.output is not None:
             replica.output = report.output
             self.outputs[replica.planned.service] = report.output
-        came_back = report.state == "ready" and replica.was_ready and replica.state != "unready"
+        # a node that took over tells "ready" once more: nothing has come back then
+        is_news = report.state == "ready" and replica.state not in ("ready", "unready")
+        came_back = is_news and replica.was_ready
         self.ledger.set_state(
             replica,
             report.state,
@@ -352,12 +371,15 @@ class Engine:
             is_final=report.is_final,
             time_ns=report.time_ns,
         )
-        for walk in tuple(self._walks):
-            self._settle(walk, replica)
+        self._settle_all(replica)
         if report.state == "ready":
             replica.was_ready = True
         if came_back and not self.is_stopping:
             self._restart_dependents(replica.planned.service)
+
+    def _settle_all(self, replica: replicas.Replica) -> None:
+        for walk in tuple(self._walks):
+            self._settle(walk, replica)
 
     def _settle(self, walk: walking.Walk, replica: replicas.Replica) -> None:
         """Finish or fail the walk's steps that wait for this replica."""

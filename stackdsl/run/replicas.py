@@ -47,7 +47,7 @@ class Ledger:
         self._events = events
         self._clock_ns = clock_ns
         self._on_change = on_change
-        self._watchers: list[asyncio.Future[None]] = []
+        self._watchers: set[asyncio.Future[None]] = set()
         self.replicas: dict[str, Replica] = {}
 
     def take(self, planned: plans.PlannedService) -> None:
@@ -119,21 +119,22 @@ class Ledger:
         self._on_change()
 
     def wake_watchers(self) -> None:
-        """Let everyone who waits in `changed` look again."""
-        watchers, self._watchers = self._watchers, []
+        """Let everyone who waits for what `changed` returned look again."""
+        watchers, self._watchers = self._watchers, set()
         for future in watchers:
             if not future.done():
                 future.set_result(None)
 
-    async def changed(self) -> None:
-        """Return at the next change of any state."""
+    def changed(self) -> asyncio.Future[None]:
+        """Return what is done at the next change of any state, from this call on.
+
+        No coroutine: one that is handed to a task begins a turn of the loop later, and what changed
+        meanwhile would never be told.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._watchers.append(future)
-        try:
-            await future
-        finally:
-            if future in self._watchers:
-                self._watchers.remove(future)
+        self._watchers.add(future)
+        future.add_done_callback(self._watchers.discard)
+        return future
 
     def failed_for_good(self) -> list[Replica]:
         """Return the replicas that failed and will not be started again, by name."""

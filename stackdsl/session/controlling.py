@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from stackdsl import ports
 from stackdsl.model import errors, plans, stacks, states
@@ -314,10 +314,11 @@ class Controller:
 
     async def next_change(self) -> None:
         """Return at the next change of any state, or when the run has ended."""
+        changed = self.engine.ledger.changed()
         ended = self.group.create_task(self.ended.wait(), name="wait for the end")
-        changed = self.group.create_task(self.engine.ledger.changed(), name="wait for a change")
         try:
-            await asyncio.wait({ended, changed}, return_when=asyncio.FIRST_COMPLETED)
+            waits: set[asyncio.Future[Any]] = {ended, changed}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
             changed.cancel()

@@ -142,6 +142,7 @@ async def _watch(
 
 async def _first_of(*waits: Awaitable[object]) -> None:
     """Return when the first of several waits is over; the others are given up."""
+    # they end before we return: a TaskGroup would wait for all of them
     tasks = {asyncio.ensure_future(wait) for wait in waits}
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import textwrap
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import get_args
@@ -12,7 +12,7 @@ import pytest
 
 from stackdsl import ports
 from stackdsl.dsl import loading
-from stackdsl.model import errors, facts, plans, stacks
+from stackdsl.model import errors, facts, plans, reports, stacks
 from stackdsl.plan import planning, reconciling
 from stackdsl.run import engine, timeline
 from tests.worlds import memory
@@ -168,6 +168,84 @@ async def test_every_change_of_state_is_an_event_in_order(tmp_path: Path):
 async def test_every_kind_of_step_has_a_handler(tmp_path: Path):
     async with running(load(tmp_path, CHAIN), {}) as (eng, _node, _plan):
         assert eng.handled_steps == set(get_args(plans.Step))
+
+
+async def test_what_changes_right_after_changed_was_asked_for_is_told(tmp_path: Path):
+    async with running(load(tmp_path, CHAIN), {}) as (eng, _node, _plan):
+        changed = asyncio.ensure_future(eng.ledger.changed())
+        eng.ledger.set_state(eng.ledger.replicas["db"], "starting", reason="")
+        await asyncio.wait_for(changed, 1)
+
+
+FOLLOWED = """
+    @service(port=1)
+    def db(): return "db"
+    @service(restart_with=["db"])
+    def follower(db: Ref): return "follower"
+"""
+
+
+async def test_a_node_that_tells_ready_once_more_restarts_nothing(tmp_path: Path):
+    async with running(load(tmp_path, FOLLOWED), {}) as (eng, node, plan):
+        await eng.carry_out(plan.steps)
+        again = reports.StateReport(name="db", state="ready", time_ns=1)
+        eng.take(again)
+        await asyncio.sleep(0)
+        assert not [call for call in node.calls if call[0] == "restart"]
+
+
+async def test_what_was_adopted_as_ready_restarts_what_follows_it(tmp_path: Path):
+    async with running(load(tmp_path, FOLLOWED), {}) as (eng, node, plan):
+        await eng.carry_out(plan.steps)
+        for replica in eng.ledger.replicas.values():
+            replica.was_ready = False  # as in a controller that has just begun
+        eng.adopt(eng.ledger.observed())
+        await node.restart(["db"])
+        await until(lambda: [c for c in node.calls if c[0] == "restart"][-1][1] == ("follower",))
+
+
+async def test_a_walk_that_waits_for_what_a_new_node_found_failed_fails(tmp_path: Path):
+    behaviours = {"db": memory.Behaviour(ready_after_s=60.0)}
+    async with running(load(tmp_path, CHAIN), behaviours) as (eng, _node, plan):
+        async with asyncio.TaskGroup() as group:
+            walking = group.create_task(raised_by(eng.carry_out(plan.steps)))
+            await until(lambda: eng.ledger.replicas["db"].state == "starting")
+            found = plans.Observed(name="db", kind="service", state="failed", digest="")
+            eng.adopt([found])
+        error = walking.result()
+    assert isinstance(error, errors.ServiceError)
+    assert '"db"' in error.what
+
+
+async def test_a_second_walk_that_starts_what_lives_already_ends(tmp_path: Path):
+    stack = load(tmp_path, "@service()\ndef one(): return 'one'")
+    async with running(stack, {}) as (eng, _node, plan):
+        async with asyncio.timeout(5):
+            await eng.carry_out(plan.steps)
+            await eng.carry_out(plan.steps)  # planned before the first one had begun
+
+
+async def test_a_lost_node_fails_each_walk_with_one_error(tmp_path: Path):
+    lost = errors.HostError("host.connection-lost", "cannot reach it: it ended", do="wait")
+
+    async with running(load(tmp_path, CHAIN), {}) as (eng, node, plan):
+
+        async def refuse(*_: object, **__: object) -> None:
+            raise lost
+
+        await eng.carry_out(plan.steps)
+        node.stop = refuse  # type: ignore[method-assign]
+        steps = reconciling.make_stop_plan(plan, eng.ledger.observed())
+        error = await raised_by(eng.carry_out(steps, keep_going=True))
+    assert error is lost
+
+
+async def raised_by(work: Coroutine[object, object, None]) -> BaseException | None:
+    try:
+        await work
+    except errors.StackError as error:
+        return error
+    return None
 
 
 async def until(check: Callable[[], object]) -> None:
