@@ -204,8 +204,8 @@ def _note_clash(
             f'listens="127.0.0.1:{number}"' if address == _EVERYWHERE else f"another {keyword}="
         )
         advice = (
-            f'give one of them isolated=True (an address of its own), "{service.name}" {narrow},'
-            f' or "{other.name}" another port'
+            f'give "{service.name}" {narrow}, or "{other.name}" another port;'
+            " isolated=True, an address of its own, cannot be carried out yet"
         )
     found.add(
         later.where,

@@ -23,11 +23,10 @@ from stackdsl.model import errors, services, stacks
 S = TypeVar("S", bound=stacks.StackModel)
 
 _EXAMPLE = """declare a service, as
-from stackdsl import service
-
+from stackdsl import Me, service
 @service(port=8080)
-def web():
-    return ["python3", "-m", "http.server", "8080"]"""
+def web(me: Me):
+    return ["python3", "-m", "http.server", "--bind", me.bind, str(me.port)]"""
 
 
 def load(

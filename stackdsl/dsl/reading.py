@@ -183,7 +183,8 @@ class Reader:
             do = f"only a {other} takes {keyword}=; take it out"
         else:
             guess = faults.nearest(keyword, allowed)
-            do = f"{guess}{kind}(…) takes {', '.join(sorted(allowed))}"
+            known = f"{kind}(…) takes {', '.join(sorted(allowed))}"
+            do = f"{guess}else take it out" if guess else known
         what = f'cannot read {self.label}: there is no keyword "{keyword}"'
         self.found.add(self.where, "definition.unknown-keyword", what, do=do)
 

@@ -26,6 +26,8 @@ def explain_unready(
     if check is None:
         return reason, "find out what it waits for, or give it more start_timeout"
     wanted = f"{check.host}:{check.port}"
+    if any(trial.last.startswith("answered") for trial in missing):
+        return reason, "correct what ready= asks for or what it answers, or give more start_timeout"
     if any(_serves(each, check) for each in listeners):
         return reason, "find out why it does not answer, or give it more start_timeout"
     if not listeners:

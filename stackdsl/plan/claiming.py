@@ -207,14 +207,14 @@ def _find_taken(
 
 
 def _report_taken(claim: Claim, other: str) -> errors.StackError:
-    why = f"{other}:{claim.port} is listened on"
+    why = f'"{claim.subject}" {claim.deed} {claim.address}:{claim.port}'
     if other != claim.address:
         why += ", and a socket on all addresses holds its port on every single one as well"
     flag = "-ltnp" if claim.protocol == "tcp" else "-lunp"
     return errors.PlanError(
         "plan.port-taken",
-        f'cannot give "{claim.subject}" port {claim.port} ({claim.deed} {claim.address}:'
-        f"{claim.port}): another program on {claim.host} holds it",
+        f'cannot give "{claim.subject}" port {claim.port}: another program on {claim.host}'
+        f" holds {other}:{claim.port}",
         where=str(claim.service.where),
         why=why,
         do=f'end that program (ss {flag} "sport = :{claim.port}" names it),'
@@ -253,6 +253,6 @@ def _report_clash(winner: Claim, loser: Claim) -> errors.StackError:
         f" on {winner.host}",
         where="\n".join(dict.fromkeys((str(winner.service.where), str(loser.service.where)))),
         why=why,
-        do=f'give one of them isolated=True (an address of its own), or let "'
-        f'{loser.service.name}" use another port',
+        do=f'let "{loser.service.name}" use another port; isolated=True, an address of its own,'
+        " cannot be carried out yet",
     )

@@ -115,7 +115,7 @@ class Forwarder:
             cause=cause,
         )
         self.forwards.setdefault(host, []).append(forward)
-        self._claim(service, subject, port, (listen, "is forwarded at"))
+        self._claim(service, subject, port, (listen, "is reached at"))
 
     def _claim(
         self,

@@ -149,7 +149,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     ),
     "plan.port-clash": (
         "two services want the same address and port on the whole machine",
-        "change one, give listens= another port, or isolated=True",
+        "change one, or give listens= another port",
     ),
     "plan.port-privileged": (
         "a port under 1024 cannot be bound without privilege (a warning)",
@@ -188,6 +188,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     "host.no-addresses": (
         "other runs took every block of loopback addresses that was tried",
         "stop some of the runs that `stackdsl ps` lists",
+    ),
+    "host.no-folder": (
+        "the folder that a program is to start in does not exist; nothing was started",
+        "make it, or correct cwd=",
     ),
     "host.no-program": (
         "a program of the stack is not on this machine; nothing was started",

@@ -116,10 +116,10 @@ def format_status(
     """Return a run's status as a head line and a table."""
     symbol, colour = SYMBOLS.get(status.state, ("·", ""))
     age = lines.say_duration(age_s(status.since, now))
-    head = f"{paint(f'{symbol} {status.run}', f'bold {colour}')}  {status.state} since {age}\n"
+    head = f"{paint(f'{symbol} {status.run}', f'bold {colour}')}  {status.state} for {age}\n"
     rows = [_status_row(one, plan, now) for one in status.services]
     table = lines.align(
-        rows, paint, head=("SERVICE", "STATE", "SINCE", "PID", "ADDRESS", "NOTE"), width=width
+        rows, paint, head=("SERVICE", "STATE", "FOR", "PID", "ADDRESS", "NOTE"), width=width
     )
     lost = "".join(
         f"{paint('✘', 'red')} host {one.name} is {one.state}: {one.reason}\n"
