@@ -58,6 +58,8 @@ class FrontView:
                     screen.refresh()
                     if event.kind == "run" and event.state == "ready":
                         await self._announce(answers)
+                    if event.kind == "run" and event.state == "stopping":
+                        reader.wind_down()
                 reader.stop()
                 await self._let_print(printing, screen)
                 for helper in helpers:

@@ -143,4 +143,11 @@ def field_names(cls: type[Any]) -> tuple[str, ...] | None:
     return names
 
 
-__all__ = ["dataclass", "field", "field_names"]
+def field_defaults(cls: type[Any]) -> dict[str, object] | None:
+    """Return the default of each field, in order, an object like no other where there is none;
+    None: it is no data class of ours."""
+    defaults: dict[str, object] | None = cls.__dict__.get("_data_defaults")
+    return defaults
+
+
+__all__ = ["dataclass", "field", "field_defaults", "field_names"]

@@ -39,6 +39,8 @@ class LogReader:
         self._names = names
         self._positions: dict[Key, logfiles.Position] = {}
         self._grown: set[Key] = set()
+        self._unwatched: set[Key] = set()
+        self._is_winding_down = False
         self._renewed: set[Key] = set()
         self._growth: growth.Growth | None = None
         self._wake: asyncio.Event | None = None
@@ -89,9 +91,12 @@ class LogReader:
                     return
                 await self._wait(has_watch=has_watch)
                 is_last = self._is_stopped
-                if is_last or not has_watch:
-                    has_watch = has_watch or self._growth.watch_folder(
-                        logfiles.folder_of(self._folder), self._see_name
+                if is_last or not has_watch or self._growth is None:
+                    has_watch = has_watch or (
+                        self._growth is not None
+                        and self._growth.watch_folder(
+                            logfiles.folder_of(self._folder), self._see_name
+                        )
                     )
                     self._open_new(logfiles.find_all(self._folder))
                 chunks = self._read_grown(is_last=is_last)
@@ -104,16 +109,30 @@ class LogReader:
         if self._wake is not None:
             self._wake.set()
 
+    def wind_down(self) -> None:
+        """Look now and then instead of watching, until `stop`: the run is ending, and the kernel
+        takes 15 ms to give some hundred watches back, which is better done while it does."""
+        self._is_winding_down = True
+        if self._growth is not None:
+            self._growth.close()
+            self._growth = None
+        if self._wake is not None:
+            self._wake.set()
+
     async def _wait(self, *, has_watch: bool) -> None:
         assert self._wake is not None
         self._follow_growth()
         if self._is_stopped:
             return
+        is_watching = has_watch and not self._is_winding_down
         try:
-            async with asyncio.timeout(None if has_watch else _FOLDER_POLL_S):
+            async with asyncio.timeout(None if is_watching else _FOLDER_POLL_S):
                 await self._wake.wait()
         except TimeoutError:
             return
+        finally:
+            if self._is_winding_down:
+                self._grown.update(self._positions)
         self._wake.clear()
 
     def _replay(
@@ -174,13 +193,17 @@ class LogReader:
                 self._positions[key] = logfiles.Position(self._folder, *key)
             except FileNotFoundError:
                 continue
+            self._unwatched.add(key)
 
     def _follow_growth(self) -> None:
         """Wait for the growth of what has been read."""
-        assert self._growth is not None
-        for key, position in self._positions.items():
-            if not self._growth.has(position.path):
+        if self._growth is None:
+            return
+        for key in self._unwatched:
+            position = self._positions.get(key)
+            if position is not None and not self._growth.has(position.path):
                 self._growth.add(position.path, position.offset, self._see_growth(key))
+        self._unwatched.clear()
 
     def _see_growth(self, key: Key) -> growth.Size:
         def see(size: int) -> None:
@@ -198,6 +221,7 @@ class LogReader:
             return
         if key in self._positions:
             self._see_growth(key)(-1)
+            self._unwatched.add(key)
         self._open_new((key,))
         if self._wake is not None:
             self._wake.set()

@@ -7,6 +7,7 @@ import errno
 import functools
 import os
 import struct
+import threading
 from typing import Any
 
 MODIFY = 0x2
@@ -105,7 +106,8 @@ class Inotify:
                 happened.append((watch, mask, name))
 
     def close(self) -> None:
-        """Give the instance and all its watches back."""
+        """Give the instance and all its watches back, which may take the kernel 15 ms: meanwhile
+        there is other work."""
         if self.fd >= 0:
-            os.close(self.fd)
+            threading.Thread(target=os.close, args=(self.fd,), name="close inotify").start()
             self.fd = -1

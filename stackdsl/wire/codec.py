@@ -1,4 +1,5 @@
-"""Frozen model data as JSON values and back: a dataclass is an object with its class name at "$".
+"""Frozen model data as JSON values and back: a dataclass is an object with its class name at "$";
+fields that hold their defaults are left out.
 
 Laws: only classes of `stackdsl.model` travel; unknown names are refused.
 """
@@ -16,7 +17,7 @@ _MODULES = (
     "stacks", "states",
 )  # fmt: skip
 _CLASSES: dict[str, type[Any]] = {}
-_FIELDS: dict[type[Any], tuple[str, ...]] = {}
+_FIELDS: dict[type[Any], tuple[tuple[str, object], ...]] = {}
 _KEYS: dict[type[Any], str | None] = {}
 
 
@@ -24,10 +25,10 @@ def _key_of(cls: type[Any]) -> str | None:
     """Return the name that a class travels under, None if it does not travel."""
     if cls not in _KEYS:
         module = cls.__module__.removeprefix(_PACKAGE)
-        names = data.field_names(cls) if module in _MODULES else None
-        _KEYS[cls] = None if names is None else f"{module}.{cls.__name__}"
-        if names is not None:
-            _FIELDS[cls] = names
+        defaults = data.field_defaults(cls) if module in _MODULES else None
+        _KEYS[cls] = None if defaults is None else f"{module}.{cls.__name__}"
+        if defaults is not None:
+            _FIELDS[cls] = tuple(defaults.items())
     return _KEYS[cls]
 
 
@@ -57,8 +58,10 @@ def encode(value: object) -> Any:
     key = _key_of(type(value))
     if key is not None:
         encoded: dict[str, Any] = {"$": key}
-        for name in _FIELDS[type(value)]:
-            encoded[name] = encode(getattr(value, name))
+        for name, default in _FIELDS[type(value)]:
+            field = getattr(value, name)
+            if field is not default:
+                encoded[name] = encode(field)
         return encoded
     if isinstance(value, Mapping):
         return {str(k): encode(v) for k, v in value.items()}
