@@ -73,8 +73,8 @@ def _find_source(
             run = stacks.load(word).name
             if run in ended:
                 return _ended(store, run, rest)
-        elif not records and option is None and len(ended) == 1:
-            return _ended(store, ended[0], tuple(words))
+        elif not records and option is None and ended:
+            return _latest(store, ended, tuple(words))
         raise
     return _Source(
         run=record.run,
@@ -83,6 +83,14 @@ def _find_source(
         replicas=tuple(remains.list_replicas(store, record.run)),
         rest=tuple(left),
     )
+
+
+def _latest(store: "stores.Store", ended: Sequence[str], rest: tuple[str, ...]) -> _Source:
+    """Return the run that ended last; which one is said where there are several."""
+    run = max(ended, key=lambda name: remains.touched_ns(store, name))
+    if len(ended) > 1:
+        print(f'of run "{run}", the last that ended; others by name', file=sys.stderr)
+    return _ended(store, run, rest)
 
 
 def _ended(store: "stores.Store", run: str, rest: tuple[str, ...]) -> _Source:

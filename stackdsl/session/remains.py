@@ -21,6 +21,14 @@ def folder_of(store: stores.Store, run: str) -> str:
     return places.run_folder(store.root, run)
 
 
+def touched_ns(store: stores.Store, run: str) -> int:
+    """Return when a run's folder was changed last; 0 if it is gone."""
+    try:
+        return os.stat(folder_of(store, run)).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def list_writers(folder: str) -> list[str]:
     """Return the replicas whose output is in a run's folder."""
     return sorted({name for name, _ in logfiles.find_all(folder)})
