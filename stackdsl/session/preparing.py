@@ -1,10 +1,12 @@
 """Before anything starts: what is seen of the machine, and whether it has what a plan wants."""
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from stackdsl import ports
-from stackdsl.model import errors, facts, plans
+from stackdsl.model import errors, facts, plans, probes, specs
 from stackdsl.registry import store as stores
 
 
@@ -38,50 +40,138 @@ def foreign_listeners(
     return tuple(one for one in listeners if (one.address, one.port) not in own)
 
 
+class _Wish(NamedTuple):
+    """A program that a replica needs, and what for ("" : to be run at all)."""
+
+    replica: plans.PlannedService
+    spec: specs.ServiceSpec
+    program: str
+    role: str
+
+    @property
+    def key(self) -> tuple[str, str | None, str]:
+        """What a node is asked: the program, the PATH, the folder."""
+        return self.program, dict(self.spec.env).get("PATH"), self.spec.cwd
+
+
 async def check_programs(node: ports.Node, plan: plans.Plan) -> None:
-    """Look whether every program and user of the plan is there.
+    """Look whether every program, folder and user of the plan is there.
+
+    What a task or a hook of the stack may make before it is used counts as there.
 
     Raises:
         HostError: some are missing, each with the service that wants it.
     """
-    wanted: dict[tuple[str, str | None, str], str] = {}
-    users: dict[str, str] = {}
-    for service in plan.services:
-        spec = service.spec
-        if spec is None or not spec.argv:
-            continue
-        path = dict(spec.env).get("PATH")
-        wanted.setdefault((spec.argv[0], path, spec.cwd), service.name)
-        if spec.user is not None:
-            users.setdefault(spec.user, service.name)
-    if not wanted and not users:
+    specs_of = [(one, one.spec) for one in plan.services if one.spec is not None]
+    wishes = [wish for one, spec in specs_of for wish in _list_wishes(one, spec)]
+    users = sorted({spec.user for _, spec in specs_of if spec.user is not None})
+    if not wishes and not users:
         return
-    seen = await node.observe(ports.Wanted(programs=tuple(wanted), users=tuple(users)))
-    failures: list[errors.StackError] = []
-    missing_programs, missing_users = set(seen.programs_missing), set(seen.users_missing)
-    for (program, _, cwd), name in wanted.items():
-        if program in missing_programs:
-            planned = plan.service(name)
-            failures.append(
-                errors.HostError(
-                    "host.no-program",
-                    f'cannot start "{name}": program "{program}" was not found',
-                    where=planned.where if planned else "",
-                    why=f"it is neither on PATH nor an executable file (looked from {cwd})",
-                    do="install it, correct the command, or give its full path",
-                )
-            )
-    for user, name in users.items():
-        if user in missing_users:
-            failures.append(
-                errors.HostError(
-                    "host.no-user",
-                    f'cannot start "{name}" as user "{user}": it cannot be used here',
-                    why="there is no such user, or changing to it needs root",
-                    do="create it, run as root, or leave user= out",
-                )
-            )
-    errors.raise_all(failures)
+    keys = tuple(dict.fromkeys(wish.key for wish in wishes))
+    seen = await node.observe(ports.Wanted(programs=keys, users=tuple(users)))
+    missing = await _find_missing(node, keys, seen.programs_missing)
+    failures = [
+        *(_no_folder(one, spec) for one, spec in specs_of if _lacks_folder(plan, one, spec)),
+        *(_no_program(wish) for wish in wishes if wish.key in missing and not _comes(plan, wish)),
+        *(_no_user(one, spec) for one, spec in specs_of if spec.user in seen.users_missing),
+    ]
+    errors.raise_all(list({error.text(): error for error in failures}.values()))
+
+
+def _list_wishes(replica: plans.PlannedService, spec: specs.ServiceSpec) -> Iterator[_Wish]:
+    if spec.argv:
+        yield _Wish(replica, spec, spec.argv[0], "")
+    for moment, argv in spec.hooks:
+        yield _Wish(replica, spec, argv[0], f"hook {moment}")
+    if spec.stop_command:
+        yield _Wish(replica, spec, spec.stop_command[0], "stop_command=")
+    checks = (*spec.ready, *spec.live, *((spec.done,) if spec.done is not None else ()))
+    for check in checks:
+        if isinstance(check.probe, probes.Exec):
+            yield _Wish(replica, spec, check.probe.argv[0], "check(…)")
+
+
+async def _find_missing(
+    node: ports.Node, keys: Sequence[tuple[str, str | None, str]], names: Sequence[str]
+) -> set[tuple[str, str | None, str]]:
+    """Return which of the asked are missing. A node answers with names only, so that a program
+    that is looked for from several folders, or on several PATHs, is asked for again by itself."""
+    missing = set()
+    for name in dict.fromkeys(names):
+        mine = [key for key in keys if key[0] == name]
+        for key in mine:
+            if (
+                len(mine) == 1
+                or (await node.observe(ports.Wanted(programs=(key,)))).programs_missing
+            ):
+                missing.add(key)
+    return missing
+
+
+def _comes(plan: plans.Plan, wish: _Wish) -> bool:
+    """Tell whether a program may be made before it is used: one with a path, of a service that
+    follows a task or has a hook before its start, or in the service's own folder."""
+    if not os.path.dirname(wish.program):
+        return False
+    path = os.path.normpath(os.path.join(wish.spec.cwd, wish.program))
+    return _is_made(plan, wish.replica, wish.spec, path, is_hook=wish.role == "hook before_start")
+
+
+def _lacks_folder(plan: plans.Plan, replica: plans.PlannedService, spec: specs.ServiceSpec) -> bool:
+    if not spec.argv or os.path.isdir(spec.cwd):  # the only machine so far is this one
+        return False
+    return not _is_made(plan, replica, spec, spec.cwd, is_hook=False)
+
+
+def _is_made(
+    plan: plans.Plan,
+    replica: plans.PlannedService,
+    spec: specs.ServiceSpec,
+    path: str,
+    *,
+    is_hook: bool,
+) -> bool:
+    if f"{path}/".startswith(f"{spec.dir}/"):
+        return True
+    if not is_hook and any(moment == "before_start" for moment, _ in spec.hooks):
+        return True
+    kinds = {one.service: one.kind for one in plan.services}
+    needs = {one.service: [need.name for need in one.needs] for one in plan.services}
+    queue = list(needs[replica.service])
+    for name in queue:
+        queue.extend(other for other in needs.get(name, ()) if other not in queue)
+    return any(kinds.get(name) == "task" for name in queue)
+
+
+def _no_program(wish: _Wish) -> errors.HostError:
+    deed = f"run {wish.role} of" if wish.role else "start"
+    return errors.HostError(
+        "host.no-program",
+        f'cannot {deed} "{wish.replica.name}": program "{wish.program}" was not found',
+        where=wish.replica.where,
+        why=f"it is neither on PATH nor an executable file (looked from {wish.spec.cwd})",
+        do="install it, correct the command, or give its full path",
+    )
+
+
+def _no_folder(replica: plans.PlannedService, spec: specs.ServiceSpec) -> errors.HostError:
+    return errors.HostError(
+        "host.no-folder",
+        f'cannot start "{replica.name}": folder "{spec.cwd}" does not exist',
+        where=replica.where,
+        why="it is where the program is to start, as cwd= says",
+        do="make the folder, or correct cwd=, which starts at the stack's folder",
+    )
+
+
+def _no_user(replica: plans.PlannedService, spec: specs.ServiceSpec) -> errors.HostError:
+    return errors.HostError(
+        "host.no-user",
+        f'cannot start "{replica.name}" as user "{spec.user}": it cannot be used here',
+        where=replica.where,
+        why="there is no such user, or changing to it needs root",
+        do="create it, run as root, or leave user= out",
+    )
 
 
 def make_debugged(plan: plans.Plan, service: str, stdin: str | None) -> plans.Plan:
