@@ -50,17 +50,12 @@ def choose_run(
 def choose_file(
     words: Sequence[str], option: str | None, records: "Sequence[stores.Record]"
 ) -> naming.Chosen:
-    """Return the stack that is meant: the one in front of the user, else the only living run's.
+    """Return the stack that is meant, with its file.
 
     Raises:
         UsageError: nothing fits; the choices are named.
     """
-    try:
-        chosen = naming.choose(words, records, option=option, wants="file")
-    except errors.UsageError:
-        if option is not None or len(records) != 1 or _looks_like_file(words):
-            raise
-        chosen = naming.choose(words, records, wants="any")
+    chosen = naming.choose(words, records, option=option, wants="file")
     if chosen.file is None:
         raise errors.UsageError(
             "usage.no-file",
@@ -68,10 +63,6 @@ def choose_file(
             do="name the file of the stack",
         )
     return chosen
-
-
-def _looks_like_file(words: Sequence[str]) -> bool:
-    return bool(words) and (words[0].endswith((".py", ".yaml", ".yml")) or "/" in words[0])
 
 
 def is_plain_file(words: Sequence[str], option: str | None) -> bool:

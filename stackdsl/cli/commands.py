@@ -10,8 +10,8 @@ from stackdsl.model import errors
 
 _HELP = """Run one stack anywhere, mixed.
 
-STACK is a file or a run's name. Left out: stack.py, the only file in stacks/, or the only living
-run. The first word is the STACK if it is an existing file or a living run; --stack decides.
+STACK is a file or a run's name. Left out: the only living run, else stack.py, else the only file in
+stacks/. The first word is the STACK if it is an existing file or a living run; --stack decides.
 """
 
 StackOption = Annotated[

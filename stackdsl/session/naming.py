@@ -88,18 +88,15 @@ def _named(word: str, names: "dict[str, stores.Record]") -> Chosen | None:
 
 def _default(words: Sequence[str], names: "dict[str, stores.Record]", wants: str) -> Chosen:
     rest = tuple(words)
-    if wants != "file" and len(names) == 1:
+    if len(names) == 1:
         record = next(iter(names.values()))
         return Chosen(file=record.file, run=record.run, rest=rest)
+    files = ["stack.py"] if os.path.isfile("stack.py") else _files_in("stacks")
+    found = _named(files[0], names) if len(files) == 1 else None
+    if found is not None and (found.run is not None or wants != "run"):
+        return Chosen(file=found.file, run=found.run, rest=rest)
     if wants == "run":
         raise _no_run(rest, names)
-    if wants == "any" and len(names) > 1:
-        raise _many("living runs", sorted(names))
-    files = ["stack.py"] if os.path.isfile("stack.py") else _files_in("stacks")
-    if len(files) == 1:
-        found = _named(files[0], names)
-        assert found is not None
-        return Chosen(file=found.file, run=found.run, rest=rest)
     if len(files) > 1:
         raise _many("stacks", files)
     raise errors.UsageError(

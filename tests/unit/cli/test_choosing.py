@@ -78,9 +78,16 @@ def test_of_a_file_with_copies_only_these_are_named(here: Path) -> None:
     assert "shop@two" in error.why
 
 
-def test_the_file_in_front_of_the_user_is_preferred_to_another_run(here: Path) -> None:
+def test_the_only_living_run_is_meant_before_the_file_in_front_of_the_user(here: Path) -> None:
     (here / "stack.py").write_text("")
     chosen = choosing.choose_file([], None, (living("other"),))
+
+    assert chosen.file == "/elsewhere/other.py"
+
+
+def test_of_several_living_runs_none_is_meant_and_the_file_in_front_is(here: Path) -> None:
+    (here / "stack.py").write_text("")
+    chosen = choosing.choose_file([], None, (living("one"), living("two")))
 
     assert chosen.file == str(here / "stack.py")
 
