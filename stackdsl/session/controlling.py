@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from stackdsl import ports
-from stackdsl.model import errors, plans, stacks, states
+from stackdsl.model import errors, facts, plans, stacks, states
 from stackdsl.model.data import dataclass
 from stackdsl.plan import capabilities, planning, reconciling
 from stackdsl.registry import places, serving
@@ -211,15 +211,7 @@ class Controller:
         for _ in range(20):
             seen = await preparing.look(node, self.store, self.run, previous)
             with masking.masked_errors(stack.secrets):
-                plan = planning.make_plan(
-                    stack,
-                    seen,
-                    run=self.run,
-                    folder=self.folder,
-                    previous=previous,
-                    observed=stands,
-                    outputs=self._engine.outputs if self._engine else {},
-                )
+                plan = self._plan_for(stack, seen, previous, stands)
             if self.options.debug is not None:
                 plan = preparing.make_debugged(plan, self.options.debug, self.options.stdin)
             self._know_secrets((*stack.secrets, *masking.find_secrets(plan)))
@@ -234,6 +226,30 @@ class Controller:
             "cannot find free loopback addresses: other runs took them again and again",
             do="stop some of the runs that `stackdsl ps` lists",
         )
+
+    def _plan_for(
+        self,
+        stack: stacks.StackModel,
+        seen: facts.Facts,
+        previous: plans.Plan | None,
+        stands: Sequence[plans.Observed],
+    ) -> plans.Plan:
+        """Return the plan with the outputs that hold: not those of tasks that it runs again."""
+        outputs = dict(self._engine.outputs) if self._engine else {}
+        while True:
+            plan = planning.make_plan(
+                stack,
+                seen,
+                run=self.run,
+                folder=self.folder,
+                previous=previous,
+                observed=stands,
+                outputs=outputs,
+            )
+            stale = [step.subject for step in plan.steps if step.kind == "task"]
+            stale = [name for name in stale if outputs.pop(name, None) is not None]
+            if not stale:
+                return plan
 
     def _resolve(
         self, plan: plans.Plan, replica: str, outputs: Mapping[str, str]

@@ -258,6 +258,21 @@ def test_logs_of_an_ended_run_are_there_until_clean(cli: Any, shop: Path) -> Non
     cli("logs", "shop", code=2)
 
 
+def test_logs_without_a_run_are_those_of_the_one_that_ended_last(
+    cli: Any, shop: Path, write_stack: Write
+) -> None:
+    cli("stop")
+    cli(
+        "run",
+        write_stack("@service()\ndef a(): return ['sh', '-c', 'echo no; exit 3']", "last.py"),
+        code=1,
+    )
+    done = cli("logs", "a")
+
+    assert done.stdout == "a | no\n"
+    assert 'of run "last"' in done.stderr
+
+
 def test_secrets_are_masked_in_all_that_is_printed(
     cli: Any, write_stack: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -258,3 +258,22 @@ def test_ps_lists_runs_with_their_state(cli: Any, shop: Path) -> None:
     assert row["state"] == "ready"
     assert row["file"] == str(shop)
     assert "shop" in cli("ps").stdout
+
+
+def test_what_takes_the_output_of_a_changed_task_is_started_anew_with_it(
+    cli: Any, write_stack: Write
+) -> None:
+    file = write_stack("""
+        @task()
+        def seed(): return ["echo", "before"]
+
+        @service()
+        def tell(seed: Ref): return ["sh", "-c", f"echo {seed.output}; exec sleep 1000"]
+    """)
+    cli("start", file)
+    file.write_text(file.read_text().replace("before", "after"))
+    done = cli("start", file)
+    eventually(lambda: "tell | after" in cli("logs", "tell").stdout)
+    cli("stop")
+
+    assert "task seed runs again" in done.stderr
