@@ -21,27 +21,25 @@ class Needs:
         """Return parameters in their order, then what is needed beside them."""
         explicit = self._explicit()
         needs: dict[tuple[str, services.Condition], services.Need] = {}
-        met: set[int] = set()
+        ordered: set[int] = set()
         for parameter in self._entry.signature.dependencies:
             target = self._resolve(parameter, f'parameter "{parameter}"', is_parameter=True)
             if target is None:
                 continue
             told = next((c for t, c in explicit if t is target and c is not None), None)
             condition = self._condition(target, told, is_parameter=True)
-            met.add(id(target))
+            if condition != "planned":
+                ordered.add(id(target))
             needs[target.name, condition] = services.Need(
                 name=target.name, condition=condition, parameter=parameter, is_addressed=True
             )
         for target, told in explicit:
-            if told is None and id(target) in met:
+            if told is None and id(target) in ordered:
                 continue
             condition = self._condition(target, told, is_parameter=False)
             if (target.name, condition) not in needs:
-                is_addressed = condition == "planned" or (
-                    self._entry.declaration.function is None and target.kind == "service"
-                )
                 needs[target.name, condition] = services.Need(
-                    name=target.name, condition=condition, is_addressed=is_addressed
+                    name=target.name, condition=condition, is_addressed=condition == "planned"
                 )
         return tuple(needs.values())
 

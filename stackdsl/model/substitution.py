@@ -119,7 +119,8 @@ def unknown_name(
         f'cannot replace "${{{name}.…}}": "{name}" is not among the dependencies',
         where=where,
         why=f"told are {listed}",
-        do=f'{guess}make "{name}" a parameter of the body, or write "$$" for a dollar',
+        do=f'{guess}make "{name}" a parameter of the body (without one: needs=[planned("{name}")]),'
+        ' or write "$$" for a dollar',
     )
 
 
