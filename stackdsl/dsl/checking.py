@@ -18,6 +18,7 @@ def check(stack: Sequence[services.Service], found: faults.Faults) -> None:
         by_name.setdefault(service.name, service)
     _check_names(stack, found)
     _check_cycles(by_name, found)
+    _check_restarts(by_name, found)
     _check_sockets(stack, found)
     for service in stack:
         _check_variables(service, by_name, found)
@@ -70,6 +71,20 @@ def _check_cycles(by_name: dict[str, services.Service], found: faults.Faults) ->
             f"cannot order the stack: {route} is a cycle, each waits for the next",
             why="\n".join(str(by_name[name].where) for name in cycle),
             do=advice,
+        )
+
+
+def _check_restarts(by_name: dict[str, services.Service], found: faults.Faults) -> None:
+    """Note services that would restart each other for ever."""
+    edges = {name: list(service.restart_with) for name, service in by_name.items()}
+    for cycle in orders.find_cycles(edges):
+        found.add(
+            by_name[cycle[0]].where,
+            "definition.cycle",
+            f"cannot follow restarts: {' -> '.join([*cycle, cycle[0]])} is a cycle of restart_with=,"
+            " each would restart the next for ever",
+            why="\n".join(str(by_name[name].where) for name in cycle),
+            do="take one of these restart_with= out",
         )
 
 

@@ -53,6 +53,15 @@ WRONG = {
         "@service(needs=['a'])\ndef a(): return ['x']",
         ["a -> a"],
     ),
+    "restarts that follow each other": (
+        """
+        @service(restart_with=["b"])
+        def a(): return ['x']
+        @service(restart_with=["a"])
+        def b(): return ['x']
+        """,
+        ["a -> b -> a", "restart_with="],
+    ),
     "two of one name": (
         "@service\ndef a(): return ['x']\n@task\ndef a(): return ['x']",
         ['cannot name task "a"', "shop.py:2", "shop.py:4"],
