@@ -127,7 +127,8 @@ def _compare(
     elif replica.digest and seen.digest != replica.digest:
         cause = f"{name}: {_describe_change(before, replica, secrets)}"
     else:
-        deed, cause = "keep", f"{name} runs as wanted"
+        has = "has completed" if seen.state == "completed" else "runs as wanted"
+        deed, cause = "keep", f"{name} {has}"
     return Action(deed, cause, seen.state)
 
 

@@ -105,7 +105,7 @@ def _draw_branch(
         edge, indent, is_last = work.pop()
         is_again = edge.target in drawn
         text = _describe_node(nodes[edge.target])
-        reason = _describe_edge(edge)
+        reason = _describe_need(edge)
         mark = " (above)" if is_again and below[edge.target] else ""
         connector = "└─ " if is_last else "├─ "
         lines.append(f"{indent}{connector}{text}{f'  {reason}' if reason else ''}{mark}")
@@ -133,6 +133,12 @@ def _list_label(node: graphs.GraphNode) -> list[str]:
     if node.state is not None:
         lines.append(node.state)
     return lines
+
+
+def _describe_need(edge: graphs.GraphEdge) -> str:
+    """Return what a line of the tree says of a need; its words differ from those of a state."""
+    words = _describe_edge(edge)
+    return words if edge.condition in (None, "planned") else f"when {words}"
 
 
 def _describe_edge(edge: graphs.GraphEdge) -> str:

@@ -50,12 +50,12 @@ RING = graphs.GraphView(
 def test_a_tree_draws_what_is_needed_below_who_needs_it():
     assert views.graph_tree(SHOP).splitlines() == [
         "web [local]",
-        "├─ api [local] [ready]  ready",
-        "│  ├─ db [local]  ready 127.1.2.3:5432",
+        "├─ api [local] [ready]  when ready",
+        "│  ├─ db [local]  when ready 127.1.2.3:5432",
         "│  ├─ mail [external]  planned",
-        "│  └─ migrate [task] [local]  completed",
-        "│     └─ db [local]  ready",
-        "└─ migrate [task] [local]  completed (above)",
+        "│  └─ migrate [task] [local]  when completed",
+        "│     └─ db [local]  when ready",
+        "└─ migrate [task] [local]  when completed (above)",
     ]
 
 
