@@ -9,6 +9,7 @@ default:
     @just --list --unsorted
 
 # run the demo stack (arguments go to `stackdsl run`)
+[no-exit-message]
 demo *args:
     @stackdsl run stacks/demo.py "$@"
 
