@@ -38,8 +38,12 @@ class Needs:
                 continue
             condition = self._condition(target, told, is_parameter=False)
             if (target.name, condition) not in needs:
+                # without a function there is no parameter that could ask for the address
+                is_addressed = condition == "planned" or (
+                    self._entry.declaration.function is None and target.kind == "service"
+                )
                 needs[target.name, condition] = services.Need(
-                    name=target.name, condition=condition, is_addressed=condition == "planned"
+                    name=target.name, condition=condition, is_addressed=is_addressed
                 )
         return tuple(needs.values())
 

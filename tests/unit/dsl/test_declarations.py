@@ -53,7 +53,7 @@ def test_a_service_is_declared_without_a_function(load: Load) -> None:
     """)
     db, fill = stack.services
     assert db.body({}).argv == ("redis-server", "--port", "6379")  # type: ignore[union-attr] # it has one
-    assert [(need.name, need.condition) for need in fill.needs] == [("db", "ready")]
+    assert fill.needs[0].is_addressed
     assert (db.where.line, fill.where.line) == (3, 4)
 
 

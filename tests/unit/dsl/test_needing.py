@@ -40,10 +40,10 @@ def read(load: Load, text: str) -> list[tuple[str, str, str | None, bool]]:
             "@service(needs=[completed(db)])\ndef a(): return ['x']",
             [("db", "completed", None, False)],
         ),
-        ("Service(name='a', command='a', needs=[db])", [("db", "ready", None, False)]),
+        ("Service(name='a', command='a', needs=[db])", [("db", "ready", None, True)]),
         (
             "Service(name='a', command='a', needs=[db, planned(db)])",
-            [("db", "ready", None, False), ("db", "planned", None, True)],
+            [("db", "ready", None, True), ("db", "planned", None, True)],
         ),
         (
             "@service(needs=[planned(db), db])\ndef a(db): return ['a']",
