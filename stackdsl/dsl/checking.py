@@ -81,10 +81,10 @@ def _check_restarts(by_name: dict[str, services.Service], found: faults.Faults) 
         found.add(
             by_name[cycle[0]].where,
             "definition.cycle",
-            f"cannot follow restarts: {' -> '.join([*cycle, cycle[0]])} is a cycle of restart_with=,"
-            " each would restart the next for ever",
+            f"cannot follow restarts: {' -> '.join([*cycle, cycle[0]])} is a cycle, each restarts"
+            " the next for ever",
             why="\n".join(str(by_name[name].where) for name in cycle),
-            do="take one of these restart_with= out",
+            do="take one of these services out of restart_with= of the one before it",
         )
 
 

@@ -17,12 +17,10 @@ Returned = values.Argv | values.Command | None
 Body = Callable[..., Returned]
 
 
-class SharedKeywords(TypedDict, total=False):
-    """What services and tasks both take."""
+class CommonKeywords(TypedDict, total=False):
+    """What services and tasks both take, and Stack(…) as what holds for all of them."""
 
     runs_on: places.Place
-    port: PortNumber
-    ports: Mapping[str, PortNumber]
     env: Mapping[str, EnvValue]
     needs: Sequence[Need]
     stop_signal: int | str
@@ -36,15 +34,22 @@ class SharedKeywords(TypedDict, total=False):
     volumes: Sequence[str | values.Tmpfs]
     watch: Paths
     sync: Paths
-    network: Literal["auto", "lan", "wireguard", "tunnel"]
     isolated: bool
     hooks: Mapping[HookName, Commands]
     tty: bool
     log: Literal["file", "pipe"]
 
 
-class UnnamedServiceKeywords(SharedKeywords, total=False):
-    """What a service takes beside its name."""
+class SharedKeywords(CommonKeywords, total=False):
+    """What services and tasks both take."""
+
+    port: PortNumber
+    ports: Mapping[str, PortNumber]
+    network: Literal["auto", "lan", "wireguard", "tunnel"]
+
+
+class LastingKeywords(TypedDict, total=False):
+    """What only services take."""
 
     restart_with: Sequence[Dependency]
     ready: Probes
@@ -54,6 +59,10 @@ class UnnamedServiceKeywords(SharedKeywords, total=False):
     replicas: int
     scale: values.Scale
     stable: bool
+
+
+class UnnamedServiceKeywords(SharedKeywords, LastingKeywords, total=False):
+    """What a service takes beside its name."""
 
 
 class UnnamedTaskKeywords(SharedKeywords, total=False):
@@ -74,6 +83,14 @@ class TaskKeywords(UnnamedTaskKeywords, total=False):
     """All keywords of task(...)."""
 
     name: str
+
+
+class StackKeywords(CommonKeywords, LastingKeywords, total=False):
+    """What Stack(…) takes beside its name."""
+
+    network: values.Network
+    on_crash: str
+    log_limit: values.Size
 
 
 SERVICE = frozenset(ServiceKeywords.__annotations__)

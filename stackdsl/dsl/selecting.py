@@ -85,6 +85,14 @@ def replace(stack: S, **given: "written.Declaration | places.Place | model_place
     for name, value in given.items():
         old = _find(stack, name)
         if isinstance(value, written.Declaration):
+            if value.kind != old.kind:
+                raise errors.UsageError(
+                    "usage.bad-replacement",
+                    f'cannot replace {old.kind} "{old.name}" by {value.kind} "{value.name}":'
+                    " what needs it waits for another thing",
+                    where=str(value.where),
+                    do=f"give a {old.kind}",
+                )
             news = _read_declaration(stack, value, found)
             made[old.name] = dataclasses.replace(news[0], name=old.name)
             for extra in news[1:]:

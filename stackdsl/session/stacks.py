@@ -13,6 +13,9 @@ from stackdsl.registry import places as folders
 from stackdsl.session import naming
 
 if TYPE_CHECKING:  # the runner is imported when something is run: loading and checking stay quick
+    from typing import Unpack
+
+    from stackdsl.dsl import keywords
     from stackdsl.session import hosting, runs
 
 
@@ -25,12 +28,20 @@ class Stack(stacks.StackModel):
 
     __slots__ = ()
 
-    def __init__(self, name: str | None = None, **given: Any) -> None:
-        if "folder" in given:  # the fields of a checked stack, from `load` and `replace`
-            super().__init__(name=name or "", **given)
-            return
-        settings.record(name, given, depth=1)
-        super().__init__(name=str(name or ""), file=None, folder="")
+    if TYPE_CHECKING:  # as authors call it
+
+        def __init__(
+            self, name: str | None = None, **given: Unpack[keywords.StackKeywords]
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, name: str | None = None, **given: Any) -> None:
+            if "folder" in given:  # the fields of a checked stack, from `load` and `replace`
+                super().__init__(name=name or "", **given)
+                return
+            settings.record(name, given, depth=1)
+            super().__init__(name=str(name or ""), file=None, folder="")
 
     def only(self, *names: str) -> "Stack":
         """Return the stack with these services and what they need.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from stackdsl import Port, Ref, Service, http, service, task
+from stackdsl import Network, Port, Ref, Service, Stack, attach, http, service, task
 
 
 @service(port="8080")  # wrong: a text
@@ -53,3 +53,7 @@ def right(api: Ref) -> list[str]:
 
 
 Service(command="a")  # wrong: no name
+
+Stack("shop", restrat="always")  # wrong: unknown
+Stack("shop", on_crash="adopt", network=Network(encrypt="always"))  # right
+attach(pid="1")  # wrong: a text

@@ -2,11 +2,30 @@
 
 from typing import assert_type, reveal_type
 
-from stackdsl import Me, Port, Ref, Service, docker, http, planned, service, task
+from stackdsl import (
+    Me,
+    Port,
+    Ref,
+    Service,
+    Stack,
+    attach,
+    docker,
+    http,
+    planned,
+    service,
+    task,
+)
 
 
 @service(runs_on=docker("postgres:16"), port=5432, env={"POSTGRES_PASSWORD": "pw", "N": 1})
 def postgres() -> None: ...
+
+
+Stack(name="shop", on_crash="reap", restart="always")
+
+
+@service(runs_on=attach(process="redis-server"), port=6379)
+def redis() -> None: ...
 
 
 @task
@@ -39,5 +58,6 @@ def api(postgres: Ref, me: Me, peer: Ref) -> list[str | int]:
 
 
 plain = Service(name="plain", command=["sleep", 1], port=1, needs=[api])
+reveal_type(attach("shop"))  # Run
 reveal_type(api)  # Declaration
 reveal_type(plain)  # Service

@@ -98,3 +98,10 @@ def test_a_replacement_that_makes_a_cycle_is_refused(stack: stacks.StackModel) -
 def test_a_replacement_that_is_neither_is_refused(stack: stacks.StackModel) -> None:
     with pytest.raises(errors.UsageError, match="is not a place"):
         selecting.replace(stack, postgres="external")  # type: ignore[arg-type] # on purpose
+
+
+def test_a_task_does_not_replace_a_service(stack: stacks.StackModel) -> None:
+    made = declarations.task(name="fill")(lambda: ["true"])
+    ledgers.of(globals()).declarations.remove(made)
+    with pytest.raises(errors.UsageError, match='cannot replace service "postgres" by task "fill"'):
+        selecting.replace(stack, postgres=made)
