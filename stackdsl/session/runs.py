@@ -12,6 +12,9 @@ class _Base:
     def __init__(self, held: handles.Held) -> None:
         self._held = held
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} in {self.folder}>"
+
     @property
     def name(self) -> str:
         """The run's name."""

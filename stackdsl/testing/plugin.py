@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # every pytest run loads this file: the rest is imported when
 
 _RUN = pytest.StashKey["runs.Run"]()
 _KEPT = pytest.StashKey[dict[tuple[str, str], "runs.Run"]]()
+_FAILED = pytest.StashKey[set[str]]()
 _SCOPES = ("function", "module", "session")
 _LAST_LINES = 20
 
@@ -26,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
         'stack(file, scope="function"|"module"|"session"): the stack that fixture stack_run runs',
     )
     config.stash[_KEPT] = {}
+    config.stash[_FAILED] = set()
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def stack_run(request: pytest.FixtureRequest) -> Iterator["runs.Run"]:
         try:
             yield run
         finally:
-            up.__exit__(None, None, None)
+            _give_back(up, run, request.config)
         return
     run = _kept_run(marker.args[0], scope, request)
     request.node.stash[_RUN] = run
@@ -71,10 +73,19 @@ def _kept_run(target: object, scope: str, request: pytest.FixtureRequest) -> "ru
 
         def release() -> None:
             kept.pop(key, None)
-            up.__exit__(None, None, None)
+            _give_back(up, run, request.config)
 
         holder.addfinalizer(release)
     return kept[key]
+
+
+def _give_back(up: "hosting.Up", run: "runs.Run", config: pytest.Config) -> None:
+    """End the run; its folder stays only where a test that used it failed."""
+    import shutil
+
+    up.__exit__(None, None, None)
+    if run.name not in config.stash[_FAILED]:
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _enter(up: "hosting.Up") -> "runs.Run":
@@ -83,7 +94,8 @@ def _enter(up: "hosting.Up") -> "runs.Run":
     try:
         return up.__enter__()
     except errors.StackError as error:
-        pytest.fail(str(error), pytrace=False)
+        failure = str(error)
+    pytest.fail(failure, pytrace=False)  # outside of the handler: told once
 
 
 def _up(target: object, request: pytest.FixtureRequest) -> "hosting.Up":
@@ -92,7 +104,8 @@ def _up(target: object, request: pytest.FixtureRequest) -> "hosting.Up":
     try:
         return _load(target, request).up(copy=_copy_name(request))
     except errors.StackError as error:
-        pytest.fail(str(error), pytrace=False)
+        failure = str(error)
+    pytest.fail(failure, pytrace=False)  # outside of the handler: told once
 
 
 def _load(target: object, request: pytest.FixtureRequest) -> "stacks.Stack":
@@ -131,6 +144,7 @@ def pytest_runtest_makereport(
     report = yield
     run = item.stash.get(_RUN, None)
     if run is not None and report.failed and call.when == "call":
+        item.config.stash[_FAILED].add(run.name)
         report.sections.append((f"stack {run.name}", _describe(run)))
     return report
 
@@ -139,6 +153,7 @@ def _describe(run: "runs.Run") -> str:
     """Return the state, the reason and the last lines of every service."""
     rows: list[str] = []
     _try(rows, lambda: _describe_into(rows, run))
+    rows.append(f"all of their output: stackdsl logs {run.name}")
     return "\n".join(rows)
 
 
