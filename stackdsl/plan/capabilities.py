@@ -30,6 +30,10 @@ def _find_missing(service: services.Service) -> tuple[str, str] | None:
         missing = "isolated=True", "leave isolated out; every service has an address of its own"
     if missing is None and service.network in {"wireguard", "tunnel"}:
         missing = f'network="{service.network}"', 'leave network at "auto"'
+    if missing is None and service.scale is not None:
+        missing = "scale=", f"give replicas={service.scale.min}"
+    if missing is None and service.sync:
+        missing = "sync=", "leave sync out; what runs here reads the files where they are"
     return missing
 
 
