@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.programs("dot"), pytest.mark.usefixtures("needs_progra
 NAMES = ("api", 'a "quoted" one', "back\\slash", "end", "<b>", "{record|field}", "umläut")
 
 
-def test_graphviz_draws_any_name():
+def test_graphviz_draws_any_name() -> None:
     nodes = tuple(graphs.GraphNode(id=name, kind="task", host="h\\n") for name in NAMES)
     edges = tuple(
         graphs.GraphEdge(source=NAMES[0], target=name, kind="link", condition="planned")

@@ -30,7 +30,7 @@ def run(suite: pytest.Pytester, text: str, *options: str) -> pytest.RunResult:
     return suite.runpytest_subprocess(*options)
 
 
-def test_a_function_scoped_stack_is_fresh_for_each_test(suite: pytest.Pytester):
+def test_a_function_scoped_stack_is_fresh_for_each_test(suite: pytest.Pytester) -> None:
     result = run(
         suite,
         """
@@ -49,7 +49,7 @@ def test_a_function_scoped_stack_is_fresh_for_each_test(suite: pytest.Pytester):
 
 
 @pytest.mark.parametrize("scope", ["module", "session"])
-def test_a_wider_scope_keeps_the_stack(suite: pytest.Pytester, scope: str):
+def test_a_wider_scope_keeps_the_stack(suite: pytest.Pytester, scope: str) -> None:
     result = run(
         suite,
         f"""
@@ -66,7 +66,9 @@ def test_a_wider_scope_keeps_the_stack(suite: pytest.Pytester, scope: str):
     result.assert_outcomes(passed=2)
 
 
-def test_a_failing_test_tells_states_and_last_lines_of_every_service(suite: pytest.Pytester):
+def test_a_failing_test_tells_states_and_last_lines_of_every_service(
+    suite: pytest.Pytester,
+) -> None:
     result = run(
         suite,
         """
@@ -83,7 +85,7 @@ def test_a_failing_test_tells_states_and_last_lines_of_every_service(suite: pyte
     result.stdout.fnmatch_lines(["talker: ready", "*| the last word"])
 
 
-def test_a_stack_that_cannot_start_fails_the_test_with_its_error(suite: pytest.Pytester):
+def test_a_stack_that_cannot_start_fails_the_test_with_its_error(suite: pytest.Pytester) -> None:
     (suite.path / "bad.py").write_text(
         "from stackdsl import service\n@service(prot=1)\ndef x(): return 'sleep 1'\n"
     )
@@ -99,13 +101,13 @@ def test_a_stack_that_cannot_start_fails_the_test_with_its_error(suite: pytest.P
     result.stdout.fnmatch_lines(['*there is no keyword "prot"*', "*bad.py:2 @service x*"])
 
 
-def test_a_test_without_a_marker_is_told_to_name_its_stack(suite: pytest.Pytester):
+def test_a_test_without_a_marker_is_told_to_name_its_stack(suite: pytest.Pytester) -> None:
     result = run(suite, "def test_it(stack_run): pass")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*mark the test with @pytest.mark.stack*"])
 
 
-def test_each_xdist_worker_runs_a_copy_of_its_own(suite: pytest.Pytester):
+def test_each_xdist_worker_runs_a_copy_of_its_own(suite: pytest.Pytester) -> None:
     result = run(
         suite,
         """
@@ -123,7 +125,7 @@ def test_each_xdist_worker_runs_a_copy_of_its_own(suite: pytest.Pytester):
     result.assert_outcomes(passed=6)
 
 
-def test_a_loaded_stack_or_a_part_of_it_will_do(suite: pytest.Pytester):
+def test_a_loaded_stack_or_a_part_of_it_will_do(suite: pytest.Pytester) -> None:
     result = run(
         suite,
         """

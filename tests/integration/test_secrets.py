@@ -47,13 +47,13 @@ def found_in(folder: Path) -> list[str]:
     ]
 
 
-def test_secrets_are_stored_nowhere(stack: stackdsl.Stack, state_home: Path):
+def test_secrets_are_stored_nowhere(stack: stackdsl.Stack, state_home: Path) -> None:
     with stack.up() as run:
         assert run.state == "ready"
         assert found_in(state_home) == []
 
 
-def test_secrets_are_masked_in_events_status_and_logs(stack: stackdsl.Stack):
+def test_secrets_are_masked_in_events_status_and_logs(stack: stackdsl.Stack) -> None:
     with stack.up() as run:
         texts = [repr(asdict(run.status())), run["talker"].logs(), run["broken"].logs()]
         for event in run.events(0):
@@ -64,14 +64,14 @@ def test_secrets_are_masked_in_events_status_and_logs(stack: stackdsl.Stack):
     assert "***" in texts[2]
 
 
-def test_secrets_are_masked_in_the_printed_plan(stack: stackdsl.Stack):
+def test_secrets_are_masked_in_the_printed_plan(stack: stackdsl.Stack) -> None:
     command = [sys.executable, "-m", "stackdsl", "plan", "--json", str(stack.file)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert "pa55" not in done.stdout + done.stderr
     assert "***" in done.stdout
 
 
-def test_a_program_still_gets_the_secret_itself(stack: stackdsl.Stack):
+def test_a_program_still_gets_the_secret_itself(stack: stackdsl.Stack) -> None:
     with stack.up() as run:
         assert run["holder"].exec(["sh", "-c", "echo $LOADED"]).stdout == f"{AT_LOAD}\n"
 
@@ -102,7 +102,7 @@ def raising(me):
 @pytest.mark.parametrize("service", ["talker", "probed", "missing", "raising"])
 def test_secrets_are_masked_in_what_is_said_of_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str
-):
+) -> None:
     monkeypatch.setenv("LOADED_SECRET", AT_LOAD)
     (tmp_path / "failing.py").write_text(FAILING)
     stack = stackdsl.load(tmp_path / "failing.py").only(service)

@@ -8,7 +8,7 @@ async def collect(line: timeline.Timeline, since: int | None) -> list[events.Eve
     return [event async for event in line.read(since)]
 
 
-async def test_a_reader_gets_every_event_in_order_and_ends_with_the_timeline():
+async def test_a_reader_gets_every_event_in_order_and_ends_with_the_timeline() -> None:
     line = timeline.Timeline()
     line.emit("run", "shop", state="starting")
     async with asyncio.TaskGroup() as group:
@@ -19,7 +19,7 @@ async def test_a_reader_gets_every_event_in_order_and_ends_with_the_timeline():
     assert [event.seq for event in reading.result()] == [1, 2]
 
 
-async def test_a_reader_goes_on_after_a_number_without_loss_or_doubling():
+async def test_a_reader_goes_on_after_a_number_without_loss_or_doubling() -> None:
     line = timeline.Timeline()
     for number in range(10):
         line.emit("step", f"start:{number}")
@@ -27,14 +27,14 @@ async def test_a_reader_goes_on_after_a_number_without_loss_or_doubling():
     assert [event.seq for event in await collect(line, 4)] == [5, 6, 7, 8, 9, 10]
 
 
-async def test_a_reader_from_now_on_gets_nothing_that_was():
+async def test_a_reader_from_now_on_gets_nothing_that_was() -> None:
     line = timeline.Timeline()
     line.emit("step", "start:a")
     line.close()
     assert await collect(line, None) == []
 
 
-async def test_beyond_the_window_a_reader_is_told_the_gap_and_gets_a_snapshot():
+async def test_beyond_the_window_a_reader_is_told_the_gap_and_gets_a_snapshot() -> None:
     line = timeline.Timeline(snapshot=lambda: {"run": "shop"}, window_events=3)
     for number in range(8):
         line.emit("step", f"start:{number}")
@@ -45,7 +45,7 @@ async def test_beyond_the_window_a_reader_is_told_the_gap_and_gets_a_snapshot():
     assert [event.seq for event in rest] == [6, 7, 8]
 
 
-async def test_a_reader_that_falls_behind_the_window_is_told_the_gap():
+async def test_a_reader_that_falls_behind_the_window_is_told_the_gap() -> None:
     line = timeline.Timeline(window_events=3)
     line.emit("step", "start:0")
     reader = line.read(0)
@@ -56,12 +56,12 @@ async def test_a_reader_that_falls_behind_the_window_is_told_the_gap():
     assert (await anext(reader)).seq == 7
 
 
-async def test_secrets_are_masked_in_reasons_and_details():
+async def test_secrets_are_masked_in_reasons_and_details() -> None:
     line = timeline.Timeline(mask=lambda text: text.replace("pw", "***"))
     event = line.emit("log", "db", reason="bad pw", details={"lines": ("x pw",), "count": 3})
     assert event.reason == "bad ***"
     assert dict(event.details) == {"lines": ("x ***",), "count": 3}
 
 
-def test_times_are_rfc_3339_in_utc():
+def test_times_are_rfc_3339_in_utc() -> None:
     assert times.format_time(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"

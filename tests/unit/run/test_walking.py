@@ -21,14 +21,14 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_steps_without_needs_begin_together():
+async def test_steps_without_needs_begin_together() -> None:
     walk, begun = make(step("a"), step("b"), step("c", "a", "b"))
     await turn()
     assert begun == [["a", "b"]]
     walk.cancel()
 
 
-async def test_a_step_begins_when_the_last_of_its_needs_is_done():
+async def test_a_step_begins_when_the_last_of_its_needs_is_done() -> None:
     walk, begun = make(step("a"), step("b"), step("c", "a", "b"))
     await turn()
     walk.finish("a")
@@ -41,7 +41,7 @@ async def test_a_step_begins_when_the_last_of_its_needs_is_done():
     await walk.wait()
 
 
-async def test_what_is_behind_a_failed_step_never_begins_and_the_walk_ends():
+async def test_what_is_behind_a_failed_step_never_begins_and_the_walk_ends() -> None:
     walk, begun = make(step("a"), step("b", "a"), step("c", "b"))
     await turn()
     walk.fail("a", errors.ServiceError("run.x", "cannot x", do="y"))
@@ -51,7 +51,7 @@ async def test_what_is_behind_a_failed_step_never_begins_and_the_walk_ends():
     assert [error.code for error in walk.failures] == ["run.x"]
 
 
-async def test_needs_outside_the_walk_count_as_done():
+async def test_needs_outside_the_walk_count_as_done() -> None:
     walk, begun = make(step("a", "elsewhere"))
     await turn()
     assert begun == [["a"]]
@@ -59,6 +59,6 @@ async def test_needs_outside_the_walk_count_as_done():
     await walk.wait()
 
 
-async def test_an_empty_walk_is_over():
+async def test_an_empty_walk_is_over() -> None:
     walk, _ = make()
     await walk.wait()
