@@ -12,7 +12,7 @@ from stackdsl.model.data import dataclass
 class Timing:
     """When a probe is tried and what counts; seconds and numbers of tries.
 
-    ``interval_s`` None: as fast as is cheap while waiting (2 ms at first, then 3 % of the time
+    ``interval_s`` None: as fast as is cheap while waiting (1 ms at first, then 1 % of the time
     waited), every 10 s once ready. ``start_period_s``: failures in it do not count.
     """
 

@@ -137,3 +137,23 @@ def test_a_loaded_stack_or_a_part_of_it_will_do(suite: pytest.Pytester) -> None:
         """,
     )
     result.assert_outcomes(passed=1)
+
+
+def test_only_a_run_whose_test_failed_leaves_its_folder(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACKDSL_STATE", str(suite.path / "state"))
+    result = run(
+        suite,
+        """
+        import pytest
+        @pytest.mark.stack("web.py")
+        def test_good(stack_run): pass
+        @pytest.mark.stack("web.py")
+        def test_bad(stack_run): assert False
+        """,
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    left = [one.name for one in (suite.path / "state" / "runs").iterdir()]
+    assert len(left) == 1
+    result.stdout.fnmatch_lines([f"all of their output: stackdsl logs {left[0]}"])
