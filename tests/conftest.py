@@ -91,7 +91,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         left = sorted(leaks.look_at_machine() - before)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        reporter.write_line("\nthe tests left behind: " + ", ".join(left), red=True)
+        if reporter is not None:  # `-p no:terminal`
+            reporter.write_line("\nthe tests left behind: " + ", ".join(left), red=True)
 
 
 @pytest.fixture

@@ -62,13 +62,14 @@ def _make_native(name: str, does: str, **fields: object) -> specs.ServiceSpec:
 def _make_in_memory(node: memory.MemoryNode) -> Callable[..., specs.ServiceSpec]:
     def make(name: str, does: str, **fields: object) -> specs.ServiceSpec:
         kind, _, value = does.partition(" ")
-        node.behaviours[name] = {
+        behaviours: dict[str, Callable[[], memory.Behaviour]] = {
             "serves": memory.Behaviour,
             "exits": lambda: memory.Behaviour(exit_code=int(value)),
             "says": lambda: memory.Behaviour(exit_code=0, output=value),
             "missing": lambda: memory.Behaviour(is_missing=True),
             "never-ready": lambda: memory.Behaviour(ready_after_s=None),
-        }[kind]()
+        }
+        node.behaviours[name] = behaviours[kind]()
         return _make_native(name, does, **fields)
 
     return make

@@ -46,12 +46,13 @@ def test_a_stack_is_valid(block: markdown.Block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", CALLS)
 def test_a_command_can_be_called_so(row: str) -> None:
-    import typer
+    import typer.core
 
     from stackdsl.cli import commands
 
     words = shlex.split(row.partition("#")[0])[1:]
     group = typer.main.get_command(commands.app)
+    assert isinstance(group, typer.core.TyperGroup)
     context = group.make_context("stackdsl", [], resilient_parsing=True)
     command = group.get_command(context, words[0])
 

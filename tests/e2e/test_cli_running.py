@@ -193,7 +193,7 @@ ASKER = """
 
 def test_a_debugged_service_has_this_terminal(cli: Any, write_stack: Write) -> None:
     ours, theirs = pty.openpty()
-    command = [COMMAND, "run", write_stack(ASKER), "asker", "--debug", "asker"]
+    command = [str(COMMAND), "run", str(write_stack(ASKER)), "asker", "--debug", "asker"]
     with subprocess.Popen(
         command, cwd=cli.folder, stdin=theirs, stdout=theirs, stderr=theirs
     ) as run:
@@ -210,7 +210,7 @@ def test_a_debugged_service_has_this_terminal(cli: Any, write_stack: Write) -> N
 
 
 def test_a_debugged_service_reads_from_a_pipe_too(cli: Any, write_stack: Write) -> None:
-    command = [COMMAND, "run", write_stack(ASKER), "asker", "--debug", "asker"]
+    command = [str(COMMAND), "run", str(write_stack(ASKER)), "asker", "--debug", "asker"]
     with subprocess.Popen(
         command, cwd=cli.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as run:

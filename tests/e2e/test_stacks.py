@@ -16,11 +16,13 @@ POSTGRES_REDIS = TOP / "stacks" / "postgres_redis.py"
 
 def fetch(url: str, body: bytes | None = None) -> bytes:
     with urllib.request.urlopen(url, body, timeout=10) as answer:
-        return answer.read()
+        content: bytes = answer.read()
+        return content
 
 
 def address_of(cli: Any, run: str, service: str) -> str:
     """Return "host:port" of a service's only port."""
+    address: str
     (address,) = cli.services(run)[service]["addresses"].values()
     return address
 

@@ -26,7 +26,7 @@ from tests.unit.plan.making import (
 FOLDER = Path(__file__).parent
 
 
-def shop():
+def shop() -> list[services.Service]:
     return [
         service("postgres", port(5432, scheme="postgresql"), env=(("POSTGRES_PASSWORD", "pw"),)),
         task("migrate", needs=[uses("postgres")]),
@@ -167,7 +167,7 @@ def write_down(made: plans.Plan) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_plan_reads_as_it_did(name):
+def test_the_plan_reads_as_it_did(name: str) -> None:
     file = FOLDER / f"{name}.txt"
     text = write_down(CASES[name]())
     if os.environ.get("GOLDEN") == "write":
@@ -176,5 +176,5 @@ def test_the_plan_reads_as_it_did(name):
     assert text == file.read_text()
 
 
-def test_every_text_belongs_to_a_plan():
+def test_every_text_belongs_to_a_plan() -> None:
     assert {file.stem for file in FOLDER.glob("*.txt")} == set(CASES)

@@ -48,7 +48,7 @@ def write(folder: Path, text: str, name: str = "web.py") -> Path:
     return file
 
 
-def test_a_with_block_yields_a_ready_run_and_gives_it_all_back(web: stackdsl.Stack):
+def test_a_with_block_yields_a_ready_run_and_gives_it_all_back(web: stackdsl.Stack) -> None:
     with web.up() as run:
         assert run.state == "ready"
         assert urllib.request.urlopen(run["web"].url).status == 200
@@ -59,18 +59,17 @@ def test_a_with_block_yields_a_ready_run_and_gives_it_all_back(web: stackdsl.Sta
     assert not os.path.exists(f"/proc/{pid}")
 
 
-def test_a_tasks_output_reaches_the_body_that_takes_it(web: stackdsl.Stack):
+def test_a_tasks_output_reaches_the_body_that_takes_it(web: stackdsl.Stack) -> None:
     with web.up() as run:
         assert run["greet"].output == f"hello {run['web'].addr}"
         eventually(lambda: f"got hello {run['web'].addr}" in run["tail"].logs(), within_s=5)
 
 
-def test_a_service_is_stopped_started_and_restarted_alone(web: stackdsl.Stack):
+def test_a_service_is_stopped_started_and_restarted_alone(web: stackdsl.Stack) -> None:
     with web.up() as run:
         others = run["tail"].pid
         run["web"].stop()
-        assert run["web"].state == "stopped"
-        assert run.state == "degraded"
+        assert (run["web"].state, run.state) == ("stopped", "degraded")
         run["web"].start()
         first = run["web"].pid
         assert run["web"].state == "ready"
@@ -80,7 +79,7 @@ def test_a_service_is_stopped_started_and_restarted_alone(web: stackdsl.Stack):
         assert run.state == "ready"
 
 
-def test_a_command_runs_in_a_services_surroundings(web: stackdsl.Stack):
+def test_a_command_runs_in_a_services_surroundings(web: stackdsl.Stack) -> None:
     with web.up() as run:
         done = run["load"][1].exec(
             ["sh", "-c", "echo $STACKDSL_SERVICE $STACKDSL_INDEX $WEB_ADDR; exit 3"]
@@ -89,13 +88,13 @@ def test_a_command_runs_in_a_services_surroundings(web: stackdsl.Stack):
         assert done.stdout == f"load 1 {run['web'].addr}\n"
 
 
-def test_a_task_is_done_again_when_told(web: stackdsl.Stack):
+def test_a_task_is_done_again_when_told(web: stackdsl.Stack) -> None:
     with web.up() as run:
         assert run.do("greet").state == "completed"
         assert run["greet"].logs().count("hello") == 2
 
 
-def test_events_come_in_order_from_the_first(web: stackdsl.Stack):
+def test_events_come_in_order_from_the_first(web: stackdsl.Stack) -> None:
     with web.up() as run:
         seen = []
         for event in run.events(0):
@@ -107,7 +106,7 @@ def test_events_come_in_order_from_the_first(web: stackdsl.Stack):
         assert states == ["starting", "ready"]
 
 
-def test_events_with_logs_carry_the_lines(web: stackdsl.Stack):
+def test_events_with_logs_carry_the_lines(web: stackdsl.Stack) -> None:
     with web.up() as run:
         for event in run.events(0, logs=True):
             if event.kind == "log" and event.subject == "load-1":
@@ -115,20 +114,20 @@ def test_events_with_logs_carry_the_lines(web: stackdsl.Stack):
                 break
 
 
-def test_waiting_for_a_state_that_does_not_come_says_what_is(web: stackdsl.Stack):
+def test_waiting_for_a_state_that_does_not_come_says_what_is(web: stackdsl.Stack) -> None:
     with web.up() as run, pytest.raises(stackdsl.StackError) as caught:
         run["web"].wait("completed", timeout=0.1)
     assert caught.value.code == "run.wait-timeout"
     assert "web is ready" in caught.value.why
 
 
-def test_an_unknown_service_is_told_with_the_near_ones(web: stackdsl.Stack):
+def test_an_unknown_service_is_told_with_the_near_ones(web: stackdsl.Stack) -> None:
     with web.up() as run, pytest.raises(stackdsl.StackError) as caught:
         run["wbe"]
     assert "web" in caught.value.why
 
 
-def test_a_run_can_be_attached_to_from_elsewhere(web: stackdsl.Stack):
+def test_a_run_can_be_attached_to_from_elsewhere(web: stackdsl.Stack) -> None:
     with web.up() as run:
         other = stackdsl.attach("web")
         assert other["web"].pid == run["web"].pid
@@ -136,13 +135,13 @@ def test_a_run_can_be_attached_to_from_elsewhere(web: stackdsl.Stack):
         assert run["tail"].state == "stopped"
 
 
-def test_two_copies_run_side_by_side_on_canonical_ports(web: stackdsl.Stack):
+def test_two_copies_run_side_by_side_on_canonical_ports(web: stackdsl.Stack) -> None:
     with web.up(copy="a") as one, web.up(copy="b") as two:
         assert one["web"].port == two["web"].port == 8080
         assert one["web"].host != two["web"].host
 
 
-def test_a_second_run_of_one_name_is_refused(web: stackdsl.Stack):
+def test_a_second_run_of_one_name_is_refused(web: stackdsl.Stack) -> None:
     with web.up() as run:
         with pytest.raises(stackdsl.StackError) as caught, web.up():
             pass
@@ -150,7 +149,7 @@ def test_a_second_run_of_one_name_is_refused(web: stackdsl.Stack):
         assert run.state == "ready"
 
 
-def test_a_failing_service_raises_with_its_last_lines_and_leaves_nothing(tmp_path: Path):
+def test_a_failing_service_raises_with_its_last_lines_and_leaves_nothing(tmp_path: Path) -> None:
     stack = stackdsl.load(
         write(
             tmp_path,
@@ -170,7 +169,7 @@ def test_a_failing_service_raises_with_its_last_lines_and_leaves_nothing(tmp_pat
     assert "web.py:5" in caught.value.where
 
 
-def test_a_missing_program_is_told_before_anything_starts(tmp_path: Path):
+def test_a_missing_program_is_told_before_anything_starts(tmp_path: Path) -> None:
     mark = tmp_path / "started"
     stack = stackdsl.load(
         write(
@@ -190,7 +189,7 @@ def test_a_missing_program_is_told_before_anything_starts(tmp_path: Path):
     assert not mark.exists()
 
 
-async def test_async_with_works_in_asyncio(web: stackdsl.Stack):
+async def test_async_with_works_in_asyncio(web: stackdsl.Stack) -> None:
     async with web.up() as run:
         assert run.state == "ready"
         await run["web"].restart()
@@ -198,7 +197,7 @@ async def test_async_with_works_in_asyncio(web: stackdsl.Stack):
         assert (await run["tail"].exec(["echo", "hi"])).stdout == "hi\n"
 
 
-async def test_a_started_run_lives_until_it_is_stopped(web: stackdsl.Stack):
+async def test_a_started_run_lives_until_it_is_stopped(web: stackdsl.Stack) -> None:
     run = await web.start()
     pid = run["web"].pid
     assert os.path.exists(f"/proc/{pid}")
@@ -207,7 +206,7 @@ async def test_a_started_run_lives_until_it_is_stopped(web: stackdsl.Stack):
     assert not os.path.exists(f"/proc/{pid}")
 
 
-def test_async_with_works_in_trio(web: stackdsl.Stack):
+def test_async_with_works_in_trio(web: stackdsl.Stack) -> None:
     async def main() -> None:
         async with web.up() as run:
             assert run.state == "ready"
@@ -222,7 +221,7 @@ def test_async_with_works_in_trio(web: stackdsl.Stack):
     trio.run(main)
 
 
-def test_the_death_of_the_owner_ends_everything(web: stackdsl.Stack, tmp_path: Path):
+def test_the_death_of_the_owner_ends_everything(web: stackdsl.Stack, tmp_path: Path) -> None:
     script = write(
         tmp_path,
         f"""
@@ -244,7 +243,7 @@ def test_the_death_of_the_owner_ends_everything(web: stackdsl.Stack, tmp_path: P
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), within_s=5)
 
 
-def test_services_outlive_the_death_of_their_node_and_are_taken_back(web: stackdsl.Stack):
+def test_services_outlive_the_death_of_their_node_and_are_taken_back(web: stackdsl.Stack) -> None:
     with web.up() as run:
         pid = run["web"].pid
         node = node_of(run.folder)

@@ -70,7 +70,7 @@ class MemoryNode:
         journal: dict[str, _Replica] | None = None,
     ) -> None:
         self.behaviours = dict(behaviours or {})
-        self.calls: list[tuple[str, object]] = []
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.forwards: tuple[specs.Forward, ...] = ()
         self.journal = {} if journal is None else journal
         self.unreachable: dict[str, str] = {}
@@ -200,7 +200,7 @@ class MemoryNode:
 
     async def leave(self, mode: Literal["reap", "adopt"]) -> None:
         """See `ports.Node.leave`."""
-        self.calls.append(("leave", mode))
+        self.calls.append(("leave", (mode,)))
         if mode == "reap" and self._identity is not None:
             await self.stop(tuple(self.journal))
         for one in self.journal.values():

@@ -29,7 +29,7 @@ def test_a_decorator_stands_with_and_without_parentheses(load: Load) -> None:
 
 
 def test_nonsense_is_written_down_without_raising() -> None:
-    made = declarations.service(port="no", colour=1)(lambda: None)  # type: ignore[arg-type,call-arg] # on purpose
+    made = declarations.service(port="no", colour=1)(lambda: None)  # type: ignore[call-overload] # on purpose
     assert made.keywords == {"port": "no", "colour": 1}
     ledgers.of(globals()).declarations.remove(made)
 

@@ -31,7 +31,9 @@ def argv(stack: stacks.StackModel, name: str) -> tuple[str, ...]:
 
 
 def test_a_stack_is_named_after_its_file(write: Write) -> None:
-    stack = loading.load(write("@service\ndef a(): return ['a']", "My Shop.v2.py"))
+    stack: stacks.StackModel = loading.load(
+        write("@service\ndef a(): return ['a']", "My Shop.v2.py")
+    )
     assert stack.name == "my-shop-v2"
     assert stack.folder == os.path.dirname(stack.file or "")
 
@@ -48,7 +50,9 @@ def test_what_is_imported_by_name_and_what_it_needs_is_in_the_stack(write: Write
         """,
         "common.py",
     )
-    stack = loading.load(write("from common import api\n@service\ndef web(api): return ['web']"))
+    stack: stacks.StackModel = loading.load(
+        write("from common import api\n@service\ndef web(api): return ['web']")
+    )
     assert names(stack) == ["web", "api", "postgres"]
 
 
@@ -61,7 +65,9 @@ def test_an_imported_modules_name_is_looked_up_in_that_module_first(write: Write
 
 def test_a_name_that_the_imported_module_lacks_is_the_stacks(write: Write) -> None:
     write("@service\ndef api(db): return ['api']", "lib.py")
-    stack = loading.load(write("from lib import api\n@service\ndef db(): return ['mine']"))
+    stack: stacks.StackModel = loading.load(
+        write("from lib import api\n@service\ndef db(): return ['mine']")
+    )
     assert names(stack) == ["db", "api"]
 
 
@@ -69,7 +75,8 @@ def test_one_file_loaded_twice_gives_two_stacks(write: Write) -> None:
     file = write(
         "import itertools\nn = itertools.count()\n@service\ndef a(): return ['a', next(n)]"
     )
-    one, two = loading.load(file), loading.load(file)
+    one: stacks.StackModel = loading.load(file)
+    two: stacks.StackModel = loading.load(file)
     assert argv(one, "a") == argv(two, "a") == ("a", "0")
     assert argv(one, "a") == ("a", "1")
 
@@ -85,7 +92,8 @@ def test_helpers_of_two_folders_with_one_name_stay_apart(write: Write) -> None:
     for folder in ("one", "two"):
         write(f"W = '{folder}'", f"{folder}/words/__init__.py")
         write(f"W = 'late-{folder}'", f"{folder}/words/late.py")
-    one, two = (loading.load(write(text, f"{folder}/shop.py")) for folder in ("one", "two"))
+    one: stacks.StackModel = loading.load(write(text, "one/shop.py"))
+    two: stacks.StackModel = loading.load(write(text, "two/shop.py"))
     assert argv(two, "a") == ("two", "late-two")
     assert argv(one, "a") == ("one", "late-one")
     assert "words" not in sys.modules
@@ -151,7 +159,7 @@ def test_a_module_is_loaded_as_it_stands(write: Write) -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    stack = loading.load(module)
+    stack: stacks.StackModel = loading.load(module)
     assert (names(stack), stack.name, stack.secrets) == (["a"], "shop", ("hush",))
 
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stackdsl.model import errors, facts, places, plans, refs, services, stacks
+from stackdsl.model import errors, facts, places, plans, refs, services, specs, stacks
 from stackdsl.plan import planning
 
 Values = Mapping[str, refs.Ref | refs.Me]
@@ -120,6 +120,12 @@ def fail(made: stacks.StackModel, seen: facts.Facts | None = None) -> list[error
 
 def find(made: plans.Plan, name: str) -> plans.PlannedService:
     found = made.service(name)
+    assert found is not None
+    return found
+
+
+def find_spec(made: plans.Plan, name: str) -> specs.ServiceSpec:
+    found = find(made, name).spec
     assert found is not None
     return found
 

@@ -2,11 +2,12 @@
 
 import dataclasses
 
-from stackdsl.model import facts, places
+from stackdsl.model import facts, places, plans, specs
 from stackdsl.plan import addressing
 from tests.unit.plan.making import (
     fail,
     find,
+    find_spec,
     lan,
     listener,
     local,
@@ -22,11 +23,11 @@ from tests.unit.plan.making import (
 CANONICAL = stack(service("db", port(5432)), service("api", port(8080), needs=[uses("db")]))
 
 
-def forwards_of(made):
+def forwards_of(made: plans.Plan) -> dict[str, specs.Forward]:
     return {f.id: f for _, forwards in made.forwards for f in forwards}
 
 
-def test_a_service_is_told_its_own_loopback_address_at_its_canonical_port():
+def test_a_service_is_told_its_own_loopback_address_at_its_canonical_port() -> None:
     made = plan(CANONICAL)
 
     link = made.links[0]
@@ -38,14 +39,14 @@ def test_a_service_is_told_its_own_loopback_address_at_its_canonical_port():
     assert made.forwards == ()
 
 
-def test_two_runs_have_blocks_of_their_own():
+def test_two_runs_have_blocks_of_their_own() -> None:
     first = plan(CANONICAL)
     second = plan(CANONICAL, local(blocks_taken=(first.block,)))
 
     assert second.block[0] > first.block[1] or second.block[1] < first.block[0]
 
 
-def test_the_block_moves_on_when_somebody_listens_in_it_at_a_port_of_the_stack():
+def test_the_block_moves_on_when_somebody_listens_in_it_at_a_port_of_the_stack() -> None:
     first = plan(CANONICAL)
     inside = addressing.format_address(first.block[0] + 77)
 
@@ -53,7 +54,7 @@ def test_the_block_moves_on_when_somebody_listens_in_it_at_a_port_of_the_stack()
     assert plan(CANONICAL, local(listener(inside, 9999))).block == first.block
 
 
-def test_a_previous_block_is_kept_while_no_other_run_holds_it():
+def test_a_previous_block_is_kept_while_no_other_run_holds_it() -> None:
     first = plan(CANONICAL)
     block = (0x7F500000, 0x7F5000FF)
     moved = dataclasses.replace(first, block=block)
@@ -62,7 +63,7 @@ def test_a_previous_block_is_kept_while_no_other_run_holds_it():
     assert plan(CANONICAL, local(blocks_taken=(block,)), previous=moved).block != block
 
 
-def test_a_block_that_got_too_small_grows_and_no_address_moves():
+def test_a_block_that_got_too_small_grows_and_no_address_moves() -> None:
     few = stack(*(service(f"s{n}", port(80 + 8000)) for n in range(3)))
     many = stack(*(service(f"s{n}", port(80 + 8000)) for n in range(600)))
     first = plan(few)
@@ -75,7 +76,7 @@ def test_a_block_that_got_too_small_grows_and_no_address_moves():
     ]
 
 
-def test_addresses_end_neither_in_0_nor_in_255():
+def test_addresses_end_neither_in_0_nor_in_255() -> None:
     made = plan(stack(*(service(f"s{n}", port(8000)) for n in range(400))))
 
     ends = {one.bind.rpartition(".")[2] for one in made.services}
@@ -83,7 +84,7 @@ def test_addresses_end_neither_in_0_nor_in_255():
     assert len({one.bind for one in made.services}) == 400
 
 
-def test_an_address_rests_for_one_plan_when_its_service_is_gone():
+def test_an_address_rests_for_one_plan_when_its_service_is_gone() -> None:
     first = plan(stack(service("a", port(80 + 8000)), service("b", port(8000))))
 
     second = plan(stack(service("b", port(8000)), service("c", port(8000))), previous=first)
@@ -92,7 +93,7 @@ def test_an_address_rests_for_one_plan_when_its_service_is_gone():
     assert find(second, "b").bind == find(first, "b").bind
 
 
-def test_a_low_port_gives_way_without_privilege_and_says_why():
+def test_a_low_port_gives_way_without_privilege_and_says_why() -> None:
     made = plan(stack(service("web", port(80)), service("probe", needs=[uses("web")])))
 
     web = find(made, "web")
@@ -104,13 +105,13 @@ def test_a_low_port_gives_way_without_privilege_and_says_why():
     assert [notice.code for notice in made.warnings] == ["plan.port-changed"]
 
 
-def test_a_low_port_holds_where_everything_may_be_bound():
+def test_a_low_port_holds_where_everything_may_be_bound() -> None:
     seen = facts.Facts(hosts=(facts.HostFacts(name="local", first_port=0),))
 
     assert find(plan(stack(service("web", port(80))), seen), "web").ports[0].bound_port == 80
 
 
-def test_a_port_that_gave_way_is_kept_over_plans():
+def test_a_port_that_gave_way_is_kept_over_plans() -> None:
     made = stack(service("web", port(80)))
     first = plan(made)
     kept = dataclasses.replace(first, ports_kept=(("web/default", 21234),))
@@ -118,7 +119,7 @@ def test_a_port_that_gave_way_is_kept_over_plans():
     assert find(plan(made, previous=kept), "web").ports[0].bound_port == 21234
 
 
-def test_a_canonical_port_that_somebody_holds_everywhere_is_an_error_of_the_plan():
+def test_a_canonical_port_that_somebody_holds_everywhere_is_an_error_of_the_plan() -> None:
     wrong = fail(CANONICAL, local(listener("0.0.0.0", 5432)))
 
     assert [error.code for error in wrong] == ["plan.port-taken"]
@@ -126,11 +127,11 @@ def test_a_canonical_port_that_somebody_holds_everywhere_is_an_error_of_the_plan
     assert "5432" in wrong[0].what
 
 
-def test_a_listener_on_another_loopback_address_is_in_nobodys_way():
+def test_a_listener_on_another_loopback_address_is_in_nobodys_way() -> None:
     assert plan(CANONICAL, local(listener("127.0.0.1", 5432)))
 
 
-def test_listeners_of_the_run_itself_are_in_nobodys_way():
+def test_listeners_of_the_run_itself_are_in_nobodys_way() -> None:
     made = stack(service("web", port(8080, listens=("0.0.0.0", 8080))))
     first = plan(made)
 
@@ -139,7 +140,7 @@ def test_listeners_of_the_run_itself_are_in_nobodys_way():
     assert [step.id for step in again.steps] == ["keep:web"]
 
 
-def test_a_program_that_insists_on_a_socket_is_forwarded_to():
+def test_a_program_that_insists_on_a_socket_is_forwarded_to() -> None:
     made = plan(stack(service("app", port(8000, listens=("127.0.0.1", 9000)))))
 
     app = find(made, "app")
@@ -149,7 +150,7 @@ def test_a_program_that_insists_on_a_socket_is_forwarded_to():
     assert app.checks[0].label == "tcp 127.0.0.1:9000"
 
 
-def test_a_program_that_takes_the_port_of_the_whole_machine_is_told_without_a_forward():
+def test_a_program_that_takes_the_port_of_the_whole_machine_is_told_without_a_forward() -> None:
     made = plan(stack(service("app", port(8080, listens=("0.0.0.0", 8080)))))
 
     app = find(made, "app")
@@ -157,14 +158,14 @@ def test_a_program_that_takes_the_port_of_the_whole_machine_is_told_without_a_fo
     assert app.checks[0].label == f"tcp {app.ports[0].host}:8080"
 
 
-def test_a_program_on_every_address_at_another_port_is_forwarded_to_at_its_own():
+def test_a_program_on_every_address_at_another_port_is_forwarded_to_at_its_own() -> None:
     made = plan(stack(service("app", port(80 + 8000, listens=("0.0.0.0", 9000)))))
 
     told = find(made, "app").ports[0]
     assert forwards_of(made)[f"tcp/{told.host}:8080"].targets == ((told.host, 9000),)
 
 
-def test_a_second_one_that_wants_the_whole_machines_port_is_an_error_that_names_isolated():
+def test_a_second_one_that_wants_the_whole_machines_port_is_an_error_that_names_isolated() -> None:
     wrong = fail(
         stack(
             service("one", port(8080, listens=("0.0.0.0", 8080))),
@@ -178,13 +179,13 @@ def test_a_second_one_that_wants_the_whole_machines_port_is_an_error_that_names_
     assert '"two"' in wrong[0].what
 
 
-def test_replicas_that_insist_on_one_socket_clash():
+def test_replicas_that_insist_on_one_socket_clash() -> None:
     wrong = fail(stack(service("app", port(8000, listens=("127.0.0.1", 9000)), replicas=2)))
 
     assert [error.code for error in wrong] == ["plan.port-clash"]
 
 
-def test_a_published_port_is_forwarded_for_people():
+def test_a_published_port_is_forwarded_for_people() -> None:
     made = plan(stack(service("web", port(8080, publish=("127.0.0.1", 8888)))))
 
     forward = forwards_of(made)["tcp/127.0.0.1:8888"]
@@ -192,32 +193,32 @@ def test_a_published_port_is_forwarded_for_people():
     assert made.warnings == ()
 
 
-def test_publishing_to_every_address_is_warned_about():
+def test_publishing_to_every_address_is_warned_about() -> None:
     made = plan(stack(service("web", port(8080, publish=("0.0.0.0", 8888)))))
 
     assert [notice.code for notice in made.warnings] == ["plan.published-widely"]
 
 
-def test_publishing_the_canonical_port_everywhere_binds_it_there_without_a_forward():
+def test_publishing_the_canonical_port_everywhere_binds_it_there_without_a_forward() -> None:
     made = plan(stack(service("web", port(8080, publish=("0.0.0.0", 8080)))))
 
     assert find(made, "web").bind == "0.0.0.0"
     assert made.forwards == ()
 
 
-def test_a_published_port_that_is_taken_is_an_error():
+def test_a_published_port_that_is_taken_is_an_error() -> None:
     made = stack(service("web", port(8080, publish=("127.0.0.1", 8888))))
 
     assert [e.code for e in fail(made, local(listener("127.0.0.1", 8888)))] == ["plan.port-taken"]
 
 
-def test_publishing_a_low_port_needs_privilege():
+def test_publishing_a_low_port_needs_privilege() -> None:
     wrong = fail(stack(service("web", port(8080, publish=("127.0.0.1", 80)))))
 
     assert [error.code for error in wrong] == ["plan.port-privileged"]
 
 
-def test_an_offline_plan_does_not_judge_privileges():
+def test_an_offline_plan_does_not_judge_privileges() -> None:
     made = stack(service("web", port(8080, publish=("127.0.0.1", 80))))
 
     planned = plan(made, facts.Facts(is_offline=True))
@@ -225,7 +226,7 @@ def test_an_offline_plan_does_not_judge_privileges():
     assert [forward.listen_port for _, mine in planned.forwards for forward in mine] == [80]
 
 
-def test_bind_overrides_what_is_told_to_the_program():
+def test_bind_overrides_what_is_told_to_the_program() -> None:
     made = plan(stack(service("app", port(8000, bind="127.0.0.1"))))
 
     app = find(made, "app")
@@ -233,7 +234,7 @@ def test_bind_overrides_what_is_told_to_the_program():
     assert forwards_of(made)[f"tcp/{app.ports[0].host}:8000"].targets == (("127.0.0.1", 8000),)
 
 
-def test_datagrams_are_forwarded_as_datagrams():
+def test_datagrams_are_forwarded_as_datagrams() -> None:
     insists = port(5353, protocol="udp", listens=("127.0.0.1", 15353))
     made = plan(stack(service("dns", insists)))
 
@@ -242,7 +243,7 @@ def test_datagrams_are_forwarded_as_datagrams():
     assert app.checks == ()
 
 
-def test_callers_of_a_stable_service_are_told_one_more_address_that_goes_to_all_replicas():
+def test_callers_of_a_stable_service_are_told_one_more_address_that_goes_to_all_replicas() -> None:
     made = plan(
         stack(
             service("api", port(8080), replicas=2, is_stable=True),
@@ -256,7 +257,7 @@ def test_callers_of_a_stable_service_are_told_one_more_address_that_goes_to_all_
     assert forwards_of(made)[f"tcp/{told}"].targets == tuple((bind, 8080) for bind in binds)
 
 
-def test_an_external_service_is_told_as_declared():
+def test_an_external_service_is_told_as_declared() -> None:
     place = places.External(host="db.example.com", port=5432)
     made = plan(stack(service("db", runs_on=place, me=False), service("api", needs=[uses("db")])))
 
@@ -266,7 +267,7 @@ def test_an_external_service_is_told_as_declared():
     assert find(made, "db").spec is None
 
 
-def test_what_runs_already_is_told_where_it_listens():
+def test_what_runs_already_is_told_where_it_listens() -> None:
     made = plan(
         stack(
             service("db", port(5432), runs_on=places.Attach(process="postgres"), me=False),
@@ -277,7 +278,7 @@ def test_what_runs_already_is_told_where_it_listens():
 
     assert made.links[0].address == "127.0.0.1:5432"
     assert made.links[0].kind == "loopback"
-    assert find(made, "db").spec.attach_process == "postgres"
+    assert find_spec(made, "db").attach_process == "postgres"
 
 
 # --- between machines -----------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_what_runs_already_is_told_where_it_listens():
 THREE = {"local": "192.168.1.5", "edge": "192.168.1.7", "far": "192.168.1.9"}
 
 
-def test_a_service_that_only_other_machines_call_binds_the_address_that_they_reach():
+def test_a_service_that_only_other_machines_call_binds_the_address_that_they_reach() -> None:
     made = plan(
         stack(
             service("db", port(5432), runs_on=ssh("edge")),
@@ -301,7 +302,7 @@ def test_a_service_that_only_other_machines_call_binds_the_address_that_they_rea
     assert next(host for host in made.hosts if host.name == "edge").lan == "192.168.1.7"
 
 
-def test_a_service_that_is_called_from_here_and_elsewhere_binds_its_own_and_is_forwarded():
+def test_a_service_that_is_called_from_here_and_elsewhere_binds_its_own_and_is_forwarded() -> None:
     made = plan(
         stack(
             service("db", port(5432), runs_on=ssh("edge")),
@@ -317,7 +318,7 @@ def test_a_service_that_is_called_from_here_and_elsewhere_binds_its_own_and_is_f
     assert {link.kind for link in made.links} == {"lan", "loopback"}
 
 
-def test_of_two_that_want_one_port_of_a_machine_one_gives_way_and_the_link_says_why():
+def test_of_two_that_want_one_port_of_a_machine_one_gives_way_and_the_link_says_why() -> None:
     made = plan(
         stack(
             service("a", port(8080), runs_on=ssh("edge")),
@@ -335,7 +336,7 @@ def test_of_two_that_want_one_port_of_a_machine_one_gives_way_and_the_link_says_
     assert find(made, "b").ports[0].bound_port == number
 
 
-def test_a_newcomer_does_not_take_the_shared_port_that_another_was_given():
+def test_a_newcomer_does_not_take_the_shared_port_that_another_was_given() -> None:
     b = service("b", port(8080), runs_on=ssh("edge"))
     first = plan(stack(b, service("web", needs=[uses("b")])), lan(THREE))
 
@@ -348,7 +349,7 @@ def test_a_newcomer_does_not_take_the_shared_port_that_another_was_given():
     assert next(x for x in second.links if x.target == "a").address != "192.168.1.7:8080"
 
 
-def test_a_caller_that_joins_on_the_same_machine_is_forwarded_and_the_callee_is_left_alone():
+def test_a_caller_that_joins_on_the_same_machine_is_forwarded_and_the_callee_stays() -> None:
     db = service("db", port(5432), runs_on=ssh("edge"))
     api = service("api", needs=[uses("db")], runs_on=ssh("far"))
     first = plan(stack(db, api), lan(THREE))
@@ -361,7 +362,7 @@ def test_a_caller_that_joins_on_the_same_machine_is_forwarded_and_the_callee_is_
     assert forwards_of(second)[f"tcp/{told}"].targets == (("192.168.1.7", 5432),)
 
 
-def test_a_caller_that_joins_elsewhere_is_forwarded_and_the_callee_is_left_alone():
+def test_a_caller_that_joins_elsewhere_is_forwarded_and_the_callee_is_left_alone() -> None:
     db = service("db", port(5432), runs_on=ssh("edge"))
     job = service("job", needs=[uses("db")], runs_on=ssh("edge"))
     first = plan(stack(db, job), lan(THREE))
@@ -373,7 +374,7 @@ def test_a_caller_that_joins_elsewhere_is_forwarded_and_the_callee_is_left_alone
     assert "tcp/192.168.1.7:5432" in forwards_of(second)
 
 
-def test_a_machine_that_is_not_reached_is_an_error_that_says_why():
+def test_a_machine_that_is_not_reached_is_an_error_that_says_why() -> None:
     seen = facts.Facts(hosts=(facts.HostFacts(name="local"), facts.HostFacts(name="edge")))
     made = stack(service("db", port(5432), runs_on=ssh("edge")), service("api", needs=[uses("db")]))
 
@@ -383,7 +384,7 @@ def test_a_machine_that_is_not_reached_is_an_error_that_says_why():
     assert "no probe from local reached edge" in wrong[0].why
 
 
-def test_a_public_address_is_no_lan_unless_the_author_says_so():
+def test_a_public_address_is_no_lan_unless_the_author_says_so() -> None:
     seen = facts.Facts(
         hosts=(facts.HostFacts(name="local"), facts.HostFacts(name="edge", kind="ssh")),
         reached=(facts.Reach(source="local", target="edge", address="203.0.113.9"),),
@@ -396,7 +397,7 @@ def test_a_public_address_is_no_lan_unless_the_author_says_so():
     assert made.links[0].address == "203.0.113.9:5432"
 
 
-def test_an_offline_plan_assumes_links_so_that_bodies_can_be_called():
+def test_an_offline_plan_assumes_links_so_that_bodies_can_be_called() -> None:
     made = stack(service("db", port(5432), runs_on=ssh("edge")), service("api", needs=[uses("db")]))
 
     planned = plan(made, facts.Facts(is_offline=True))
@@ -406,7 +407,7 @@ def test_an_offline_plan_assumes_links_so_that_bodies_can_be_called():
     assert find(planned, "api").command is not None
 
 
-def test_bodies_of_stacks_with_containers_get_addresses_too():
+def test_bodies_of_stacks_with_containers_get_addresses_too() -> None:
     image = places.Docker(image="postgres:16")
     made = plan(
         stack(

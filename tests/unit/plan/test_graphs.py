@@ -1,5 +1,6 @@
 """Graphs of stacks and plans: nodes, edges, components, the critical path."""
 
+from stackdsl.model import graphs as model
 from stackdsl.model import places
 from stackdsl.plan import graphs
 from tests.unit.plan.making import after, lan, plan, port, service, ssh, stack, task, uses
@@ -12,11 +13,13 @@ SHOP = stack(
 )
 
 
-def edges_of(view):
+def edges_of(
+    view: model.GraphView,
+) -> dict[tuple[str, str], tuple[str, str | None, str | None]]:
     return {(e.source, e.target): (e.kind, e.condition, e.address) for e in view.edges}
 
 
-def test_a_stack_is_a_graph_without_addresses():
+def test_a_stack_is_a_graph_without_addresses() -> None:
     view = graphs.view_dependencies(SHOP)
 
     assert [(node.id, node.kind, node.host) for node in view.nodes] == [
@@ -32,7 +35,7 @@ def test_a_stack_is_a_graph_without_addresses():
     }
 
 
-def test_a_plan_tells_addresses_and_a_run_states():
+def test_a_plan_tells_addresses_and_a_run_states() -> None:
     made = plan(SHOP)
 
     view = graphs.view_dependencies(made, {"db": "ready"})
@@ -42,18 +45,18 @@ def test_a_plan_tells_addresses_and_a_run_states():
     assert edges_of(view)["api", "db"] == ("loopback", "ready", made.links[0].address)
 
 
-def test_components_are_found_largest_first():
+def test_components_are_found_largest_first() -> None:
     assert graphs.find_components(graphs.view_dependencies(SHOP)) == (
         ("api", "db", "migrate"),
         ("alone",),
     )
 
 
-def test_the_critical_path_is_the_longest_chain_in_the_order_of_starting():
+def test_the_critical_path_is_the_longest_chain_in_the_order_of_starting() -> None:
     assert graphs.find_critical_path(graphs.view_dependencies(SHOP)) == ("db", "migrate", "api")
 
 
-def test_the_critical_path_does_not_follow_planned_needs():
+def test_the_critical_path_does_not_follow_planned_needs() -> None:
     ring = stack(
         service("a", port(1), needs=[uses("b", "planned")]),
         service("b", port(1), needs=[uses("a", "planned")]),
@@ -63,7 +66,7 @@ def test_the_critical_path_does_not_follow_planned_needs():
     assert graphs.find_critical_path(graphs.view_dependencies(ring)) == ("a", "c")
 
 
-def test_a_topology_shows_what_runs_where_and_who_calls_whom():
+def test_a_topology_shows_what_runs_where_and_who_calls_whom() -> None:
     made = plan(
         stack(
             service("db", port(5432), runs_on=ssh("db")),
@@ -83,7 +86,7 @@ def test_a_topology_shows_what_runs_where_and_who_calls_whom():
     }
 
 
-def test_an_empty_stack_has_an_empty_graph():
+def test_an_empty_stack_has_an_empty_graph() -> None:
     view = graphs.view_dependencies(stack())
 
     assert view.nodes == ()

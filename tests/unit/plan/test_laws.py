@@ -1,6 +1,9 @@
 """Laws that hold for every plan: order does not matter, addresses stay, nobody shares a socket."""
 
 import dataclasses
+import random
+from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +29,7 @@ NUMBERS = st.sampled_from([80, 5432, 8080, 9090])
 
 
 @st.composite
-def ports(draw):
+def ports(draw: st.DrawFn) -> list[services.Port]:
     names = draw(st.lists(st.sampled_from(["default", "http", "admin"]), max_size=2, unique=True))
     numbers = draw(st.lists(NUMBERS, min_size=len(names), max_size=len(names), unique=True))
     made = []
@@ -38,7 +41,7 @@ def ports(draw):
 
 
 @st.composite
-def members(draw):
+def members(draw: st.DrawFn) -> list[services.Service]:
     """Draw services that need only what was drawn before them, here and on two machines."""
     made: list[services.Service] = []
     for index in range(draw(st.integers(1, 7))):
@@ -47,11 +50,14 @@ def members(draw):
         for other in (
             draw(st.lists(st.sampled_from(made), max_size=3, unique_by=id)) if made else ()
         ):
-            told = other.ports and draw(st.booleans())
-            condition = "completed" if other.kind == "task" else "ready"
+            told = bool(other.ports) and draw(st.booleans())
+            condition: services.Condition = "completed" if other.kind == "task" else "ready"
             needs.append(uses(other.name) if told else after(other.name, condition))
         name = f"{draw(st.sampled_from('abcxyz'))}{index}"
-        options = {"needs": needs, "runs_on": PLACES[draw(st.sampled_from(sorted(PLACES)))]}
+        options: dict[str, Any] = {
+            "needs": needs,
+            "runs_on": PLACES[draw(st.sampled_from(sorted(PLACES)))],
+        }
         if is_task:
             made.append(task(name, **options))
             continue
@@ -68,7 +74,7 @@ def members(draw):
     return made
 
 
-def can_be_planned(made):
+def can_be_planned(made: Sequence[services.Service]) -> bool:
     """Leave out what two programs insist on: that is an error, and tested as one."""
     sockets: set[tuple[str, tuple[str, int]]] = set()
     for one in made:
@@ -89,7 +95,9 @@ FACTS = lan(ADDRESSES)
 
 @settings(deadline=None, max_examples=60)
 @given(STACKS, st.randoms(use_true_random=False))
-def test_the_order_of_declaration_does_not_change_the_plan(made, random):
+def test_the_order_of_declaration_does_not_change_the_plan(
+    made: list[services.Service], random: random.Random
+) -> None:
     shuffled = list(made)
     random.shuffle(shuffled)
 
@@ -98,7 +106,9 @@ def test_the_order_of_declaration_does_not_change_the_plan(made, random):
 
 @settings(deadline=None, max_examples=60)
 @given(STACKS, ports())
-def test_adding_a_service_moves_no_address(made, more):
+def test_adding_a_service_moves_no_address(
+    made: list[services.Service], more: list[services.Port]
+) -> None:
     first = plan(stack(*made), FACTS)
     newcomer = service("m", *more, needs=[uses(one.name) for one in made if one.ports])
 
@@ -117,7 +127,9 @@ def test_adding_a_service_moves_no_address(made, more):
 
 @settings(deadline=None, max_examples=60)
 @given(STACKS)
-def test_every_told_address_is_bound_or_forwarded_on_the_callees_machine(made):
+def test_every_told_address_is_bound_or_forwarded_on_the_callees_machine(
+    made: list[services.Service],
+) -> None:
     planned = plan(stack(*made), FACTS)
 
     answering: dict[str, set[str]] = {}
@@ -140,7 +152,7 @@ def test_every_told_address_is_bound_or_forwarded_on_the_callees_machine(made):
 
 @settings(deadline=None, max_examples=60)
 @given(STACKS)
-def test_no_two_sockets_of_a_machine_are_the_same(made):
+def test_no_two_sockets_of_a_machine_are_the_same(made: list[services.Service]) -> None:
     planned = plan(stack(*made), FACTS)
 
     sockets = [
@@ -158,7 +170,7 @@ def test_no_two_sockets_of_a_machine_are_the_same(made):
 
 @settings(deadline=None, max_examples=60)
 @given(STACKS)
-def test_a_plan_of_what_stands_keeps_everything(made):
+def test_a_plan_of_what_stands_keeps_everything(made: list[services.Service]) -> None:
     first = plan(stack(*made), FACTS)
 
     second = plan(stack(*made), FACTS, previous=first, observed=observe(first))
@@ -168,7 +180,9 @@ def test_a_plan_of_what_stands_keeps_everything(made):
 
 
 @given(st.sampled_from(["tcp", "udp"]), st.integers(1, 65535), st.booleans())
-def test_a_wildcard_meets_every_address_of_its_port(protocol, number, is_wide_first):
+def test_a_wildcard_meets_every_address_of_its_port(
+    protocol: claiming.Protocol, number: int, is_wide_first: bool
+) -> None:
     wide, narrow = "0.0.0.0", "127.1.2.3"
     held, asked = (wide, narrow) if is_wide_first else (narrow, wide)
     hosts = {"local": facts.HostFacts(name="local")}

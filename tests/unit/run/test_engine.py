@@ -69,14 +69,14 @@ def started(node: memory.MemoryNode) -> list[list[str]]:
 
 async def test_what_needs_nothing_starts_together_and_the_rest_when_its_needs_are_met(
     tmp_path: Path,
-):
+) -> None:
     async with running(load(tmp_path, CHAIN), {}) as (eng, node, plan):
         await eng.carry_out(plan.steps)
         assert started(node) == [["cache", "db"], ["migrate"], ["api"]]
         assert eng.ledger.is_settled()
 
 
-async def test_a_failed_need_keeps_its_dependents_from_starting(tmp_path: Path):
+async def test_a_failed_need_keeps_its_dependents_from_starting(tmp_path: Path) -> None:
     behaviours = {"migrate": memory.Behaviour(exit_code=3)}
     async with running(load(tmp_path, CHAIN), behaviours) as (eng, node, plan):
         with pytest.raises(errors.ServiceError) as caught:
@@ -87,7 +87,7 @@ async def test_a_failed_need_keeps_its_dependents_from_starting(tmp_path: Path):
         assert eng.ledger.replicas["cache"].state == "ready"
 
 
-async def test_a_body_that_takes_a_task_is_called_with_its_output(tmp_path: Path):
+async def test_a_body_that_takes_a_task_is_called_with_its_output(tmp_path: Path) -> None:
     stack = load(
         tmp_path,
         """
@@ -105,7 +105,9 @@ async def test_a_body_that_takes_a_task_is_called_with_its_output(tmp_path: Path
         assert planned.command == ("api", "s3cret")
 
 
-async def test_what_restarts_with_a_service_is_restarted_once_it_is_ready_again(tmp_path: Path):
+async def test_what_restarts_with_a_service_is_restarted_once_it_is_ready_again(
+    tmp_path: Path,
+) -> None:
     stack = load(
         tmp_path,
         """
@@ -127,7 +129,7 @@ async def test_what_restarts_with_a_service_is_restarted_once_it_is_ready_again(
         ]
 
 
-async def test_stopping_goes_against_the_order_of_needs(tmp_path: Path):
+async def test_stopping_goes_against_the_order_of_needs(tmp_path: Path) -> None:
     async with running(load(tmp_path, CHAIN), {}) as (eng, node, plan):
         await eng.carry_out(plan.steps)
         steps = reconciling.make_stop_plan(plan, eng.ledger.observed())
@@ -136,7 +138,7 @@ async def test_stopping_goes_against_the_order_of_needs(tmp_path: Path):
         assert stops == [{"api", "cache"}, {"db"}]
 
 
-async def test_a_change_keeps_what_is_as_wanted_and_replaces_the_rest(tmp_path: Path):
+async def test_a_change_keeps_what_is_as_wanted_and_replaces_the_rest(tmp_path: Path) -> None:
     async with running(load(tmp_path, CHAIN), {}) as (eng, node, plan):
         await eng.carry_out(plan.steps)
         node.calls.clear()
@@ -156,7 +158,7 @@ async def test_a_change_keeps_what_is_as_wanted_and_replaces_the_rest(tmp_path: 
         assert eng.ledger.is_settled()
 
 
-async def test_every_change_of_state_is_an_event_in_order(tmp_path: Path):
+async def test_every_change_of_state_is_an_event_in_order(tmp_path: Path) -> None:
     async with running(load(tmp_path, CHAIN), {}) as (eng, _node, plan):
         await eng.carry_out(plan.steps)
         eng.events.close()
@@ -165,12 +167,12 @@ async def test_every_change_of_state_is_an_event_in_order(tmp_path: Path):
         assert [e.seq for e in seen] == sorted(e.seq for e in seen)
 
 
-async def test_every_kind_of_step_has_a_handler(tmp_path: Path):
+async def test_every_kind_of_step_has_a_handler(tmp_path: Path) -> None:
     async with running(load(tmp_path, CHAIN), {}) as (eng, _node, _plan):
         assert eng.handled_steps == set(get_args(plans.Step))
 
 
-async def test_what_changes_right_after_changed_was_asked_for_is_told(tmp_path: Path):
+async def test_what_changes_right_after_changed_was_asked_for_is_told(tmp_path: Path) -> None:
     async with running(load(tmp_path, CHAIN), {}) as (eng, _node, _plan):
         changed = asyncio.ensure_future(eng.ledger.changed())
         eng.ledger.set_state(eng.ledger.replicas["db"], "starting", reason="")
@@ -185,7 +187,7 @@ FOLLOWED = """
 """
 
 
-async def test_a_node_that_tells_ready_once_more_restarts_nothing(tmp_path: Path):
+async def test_a_node_that_tells_ready_once_more_restarts_nothing(tmp_path: Path) -> None:
     async with running(load(tmp_path, FOLLOWED), {}) as (eng, node, plan):
         await eng.carry_out(plan.steps)
         again = reports.StateReport(name="db", state="ready", time_ns=1)
@@ -194,7 +196,7 @@ async def test_a_node_that_tells_ready_once_more_restarts_nothing(tmp_path: Path
         assert not [call for call in node.calls if call[0] == "restart"]
 
 
-async def test_what_was_adopted_as_ready_restarts_what_follows_it(tmp_path: Path):
+async def test_what_was_adopted_as_ready_restarts_what_follows_it(tmp_path: Path) -> None:
     async with running(load(tmp_path, FOLLOWED), {}) as (eng, node, plan):
         await eng.carry_out(plan.steps)
         for replica in eng.ledger.replicas.values():
@@ -204,7 +206,7 @@ async def test_what_was_adopted_as_ready_restarts_what_follows_it(tmp_path: Path
         await until(lambda: [c for c in node.calls if c[0] == "restart"][-1][1] == ("follower",))
 
 
-async def test_a_walk_that_waits_for_what_a_new_node_found_failed_fails(tmp_path: Path):
+async def test_a_walk_that_waits_for_what_a_new_node_found_failed_fails(tmp_path: Path) -> None:
     behaviours = {"db": memory.Behaviour(ready_after_s=60.0)}
     async with running(load(tmp_path, CHAIN), behaviours) as (eng, _node, plan):
         async with asyncio.TaskGroup() as group:
@@ -217,7 +219,7 @@ async def test_a_walk_that_waits_for_what_a_new_node_found_failed_fails(tmp_path
     assert '"db"' in error.what
 
 
-async def test_a_second_walk_that_starts_what_lives_already_ends(tmp_path: Path):
+async def test_a_second_walk_that_starts_what_lives_already_ends(tmp_path: Path) -> None:
     stack = load(tmp_path, "@service()\ndef one(): return 'one'")
     async with running(stack, {}) as (eng, _node, plan):
         async with asyncio.timeout(5):
@@ -225,7 +227,7 @@ async def test_a_second_walk_that_starts_what_lives_already_ends(tmp_path: Path)
             await eng.carry_out(plan.steps)  # planned before the first one had begun
 
 
-async def test_a_lost_node_fails_each_walk_with_one_error(tmp_path: Path):
+async def test_a_lost_node_fails_each_walk_with_one_error(tmp_path: Path) -> None:
     lost = errors.HostError("host.connection-lost", "cannot reach it: it ended", do="wait")
 
     async with running(load(tmp_path, CHAIN), {}) as (eng, node, plan):

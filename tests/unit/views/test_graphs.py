@@ -7,11 +7,19 @@ from stackdsl.model import graphs
 from stackdsl.views import graphs as views
 
 
-def node(name, kind="service", host="local", state=None):
+def node(
+    name: str, kind: str = "service", host: str | None = "local", state: str | None = None
+) -> graphs.GraphNode:
     return graphs.GraphNode(id=name, kind=kind, host=host, state=state)
 
 
-def edge(source, target, kind="link", address=None, condition="ready"):
+def edge(
+    source: str,
+    target: str,
+    kind: str = "link",
+    address: str | None = None,
+    condition: str | None = "ready",
+) -> graphs.GraphEdge:
     return graphs.GraphEdge(
         source=source, target=target, kind=kind, address=address, condition=condition
     )
@@ -47,7 +55,7 @@ RING = graphs.GraphView(
 )
 
 
-def test_a_tree_draws_what_is_needed_below_who_needs_it():
+def test_a_tree_draws_what_is_needed_below_who_needs_it() -> None:
     assert views.graph_tree(SHOP).splitlines() == [
         "web [local]",
         "├─ api [local] [ready]  when ready",
@@ -59,7 +67,7 @@ def test_a_tree_draws_what_is_needed_below_who_needs_it():
     ]
 
 
-def test_a_tree_of_a_ring_ends():
+def test_a_tree_of_a_ring_ends() -> None:
     assert views.graph_tree(RING).splitlines() == [
         "a [local]",
         "└─ b [local]  planned",
@@ -67,7 +75,7 @@ def test_a_tree_of_a_ring_ends():
     ]
 
 
-def test_a_tree_of_a_long_chain_is_drawn():
+def test_a_tree_of_a_long_chain_is_drawn() -> None:
     names = [f"s{n:05}" for n in range(3000)]
     chain = graphs.GraphView(
         name="chain",
@@ -78,7 +86,7 @@ def test_a_tree_of_a_long_chain_is_drawn():
     assert len(views.graph_tree(chain).splitlines()) == 3000
 
 
-def test_mermaid_draws_order_solid_and_planned_dashed():
+def test_mermaid_draws_order_solid_and_planned_dashed() -> None:
     lines = views.graph_mermaid(SHOP).splitlines()
 
     assert lines[0] == "flowchart LR"
@@ -88,14 +96,14 @@ def test_mermaid_draws_order_solid_and_planned_dashed():
     assert '  n0 -.->|"planned"| n2' in lines
 
 
-def test_mermaid_escapes_what_would_end_a_label():
+def test_mermaid_escapes_what_would_end_a_label() -> None:
     text = views.graph_mermaid(ODD)
 
     assert "x#34;y#124;#60;z#62;<br/>h#92;#91;1#93;" in text
     assert "  n1" in text  # "end" is a word of Mermaid, so ids are numbers
 
 
-def test_dot_quotes_names():
+def test_dot_quotes_names() -> None:
     lines = views.graph_dot(ODD).splitlines()
 
     assert lines[0] == 'digraph "a \\"b\\" \\\\ c" {'
@@ -104,7 +112,7 @@ def test_dot_quotes_names():
     assert lines[-1] == "}"
 
 
-def test_json_tells_nodes_and_edges():
+def test_json_tells_nodes_and_edges() -> None:
     value = json.loads(json.dumps(views.graph_json(SHOP)))
 
     assert value["nodes"][0] == {

@@ -1,6 +1,7 @@
 """Plans as JSON and as a table."""
 
 import json
+from typing import Any
 
 from stackdsl.model import places, services
 from stackdsl.views import plans as views
@@ -16,11 +17,11 @@ SHOP = plan(
 )
 
 
-def services_of(value):
+def services_of(value: dict[str, Any]) -> dict[str, Any]:
     return {one["name"]: one for one in value["services"]}
 
 
-def test_json_has_exactly_these_keys():
+def test_json_has_exactly_these_keys() -> None:
     value = json.loads(json.dumps(views.plan_json(SHOP)))
 
     assert list(value) == [
@@ -43,7 +44,7 @@ def test_json_has_exactly_these_keys():
     assert set(value["warnings"][0]) == {"code", "what", "where", "why", "do"}
 
 
-def test_json_tells_a_replica_in_full():
+def test_json_tells_a_replica_in_full() -> None:
     db = services_of(views.plan_json(SHOP))["db"]
 
     assert db["ports"] == [{"name": "default", "port": 5432, "scheme": None, "protocol": "tcp"}]
@@ -52,12 +53,12 @@ def test_json_tells_a_replica_in_full():
     assert db["target"] == "local"
 
 
-def test_what_waits_for_a_task_says_so_in_place_of_its_command():
+def test_what_waits_for_a_task_says_so_in_place_of_its_command() -> None:
     assert services_of(views.plan_json(SHOP))["api"]["command"] == ["<after token>"]
     assert "<after token>" in views.plan_table(SHOP)
 
 
-def test_what_is_outside_has_neither_host_nor_command():
+def test_what_is_outside_has_neither_host_nor_command() -> None:
     mail = services_of(views.plan_json(SHOP))["mail"]
 
     assert mail["host"] is None
@@ -65,7 +66,7 @@ def test_what_is_outside_has_neither_host_nor_command():
     assert mail["target"] == "external mail:25"
 
 
-def test_a_table_is_aligned_and_ends_no_line_with_blanks():
+def test_a_table_is_aligned_and_ends_no_line_with_blanks() -> None:
     lines = views.plan_table(SHOP).splitlines()
 
     head = next(line for line in lines if "STAGE" in line)
@@ -75,7 +76,7 @@ def test_a_table_is_aligned_and_ends_no_line_with_blanks():
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_a_command_is_shown_as_one_would_type_it():
+def test_a_command_is_shown_as_one_would_type_it() -> None:
     shell = services.Command(argv=("sh", "-c", "echo hi"))
     made = plan(stack(service("a", body=lambda values: shell)))
 
