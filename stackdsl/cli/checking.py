@@ -103,7 +103,7 @@ def plan(
     if as_json:
         streams.print_json(plan_views.plan_json(made))
     else:
-        print(plan_views.plan_table(made))
+        print(plan_views.plan_table(made, width=streams.width_of(sys.stdout)))
     return 0
 
 

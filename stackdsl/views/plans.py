@@ -50,21 +50,27 @@ def plan_json(plan: plans.Plan) -> dict[str, object]:
     }
 
 
-def plan_table(plan: plans.Plan) -> str:
-    """Return a plan as aligned text: services by stage, links, forwards, steps, warnings."""
+def plan_table(plan: plans.Plan, *, width: int | None = None) -> str:
+    """Return a plan as aligned text: services by stage, links, forwards, steps, warnings.
+
+    ``width``: where a row would be wider, its last column stands on a line of its own.
+    """
     sections = [
         f"plan of stack {plan.stack} as run {plan.run}",
         _make_table(
+            width,
             "services",
             ("STAGE", "NAME", "WHERE", "ADDRESS", "NEEDS", "COMMAND"),
             [_service_row(replica) for replica in plan.services],
         ),
         _make_table(
+            width,
             "links",
             ("FROM", "TO", "PORT", "KIND", "ADDRESS", "REASON"),
             [(x.source, x.target, x.port, x.kind, x.address, x.reason) for x in plan.links],
         ),
         _make_table(
+            width,
             "forwards",
             ("HOST", "LISTENS", "TO", "CAUSE"),
             [
@@ -79,6 +85,7 @@ def plan_table(plan: plans.Plan) -> str:
             ],
         ),
         _make_table(
+            width,
             "steps",
             ("STEP", "AFTER", "CAUSE"),
             [(step.id, ", ".join(step.needs) or NOTHING, step.cause) for step in plan.steps],
@@ -143,15 +150,19 @@ def _service_row(replica: plans.PlannedService) -> tuple[str, ...]:
     )
 
 
-def _make_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _make_table(
+    width: int | None, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]
+) -> str:
     """Return rows under their headings, each column as wide as its widest cell."""
     if not rows:
         return ""
     widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    is_folded = width is not None and sum(widths) + 2 * len(widths) > width
     lines = [title]
     for row in (head, *rows):
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append(f"  {'  '.join(cells)}".rstrip())
+        cells = [cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)]
+        last = f"\n{' ' * 6}{cells.pop().rstrip()}" if is_folded else ""
+        lines.append(f"  {'  '.join(cells)}".rstrip() + last)
     return "\n".join(lines)
 
 

@@ -81,3 +81,11 @@ def test_a_command_is_shown_as_one_would_type_it() -> None:
     made = plan(stack(service("a", body=lambda values: shell)))
 
     assert "sh -c 'echo hi'" in views.plan_table(made)
+
+
+def test_in_a_narrow_terminal_the_last_column_has_lines_of_its_own() -> None:
+    wide = views.plan_table(SHOP).split()
+    narrow = views.plan_table(SHOP, width=60)
+
+    assert narrow.split() == wide
+    assert "\n      COMMAND\n" in narrow
