@@ -273,11 +273,13 @@ def test_what_cannot_be_carried_out_yet_is_refused_service_by_service() -> None:
         service("d", runs_on=places.Attach(container="x")),
         service("e", is_isolated=True),
         service("f", network="wireguard"),
+        service("g", scale=services.Scale(min=2, max=3)),
+        service("h", sync=("/x",)),
     )
 
     wrong = capabilities.check_supported(made)
 
-    assert len(wrong) == 6
+    assert len(wrong) == 8
     assert {error.code for error in wrong} == {"plan.not-yet"}
     assert all(error.do and error.where for error in wrong)
 
