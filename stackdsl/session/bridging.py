@@ -44,6 +44,27 @@ async def acall(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.wrap_future(future)
 
 
+async def afinish(work: Coroutine[Any, Any, T]) -> T:
+    """Run ``work`` in the background loop and wait for its end from any event loop; a cancellation
+    meanwhile is raised when it has ended."""
+    future = asyncio.run_coroutine_threadsafe(work, background_loop())
+    if _is_in_trio():
+        import trio  # only where the caller has it already
+
+        with trio.CancelScope(shield=True):
+            return await _wait_in_trio(future)
+    waiting = asyncio.wrap_future(future)
+    cancelled: asyncio.CancelledError | None = None
+    while not waiting.done():
+        try:
+            await asyncio.wait({waiting})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from waiting.exception()
+    return waiting.result()
+
+
 def _is_in_trio() -> bool:
     trio = sys.modules.get("trio")
     if trio is None:

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import os
-import secrets as dice
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -13,15 +11,22 @@ from typing import Any, Self
 from stackdsl import ports
 from stackdsl.model import errors, facts, plans, stacks, states
 from stackdsl.model.data import dataclass
-from stackdsl.plan import capabilities, planning, reconciling
+from stackdsl.plan import capabilities, planning
 from stackdsl.registry import places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
-from stackdsl.session import masking, naming, nodekeeping, nodes, preparing, recovering
+from stackdsl.session import (
+    claiming,
+    masking,
+    naming,
+    nodekeeping,
+    nodes,
+    preparing,
+    releasing,
+)
 from stackdsl.wire import codec
 
 HOST = nodekeeping.HOST
-LEAVE_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,9 @@ class Controller:
         self.store = stores.Store(places.state_root())
         self.timeline = timeline.Timeline()
         self.group = asyncio.TaskGroup()
+        # the stop in a group of its own: a fault of another task may not cut it short
+        self._stoppers = asyncio.TaskGroup()
+        self._stopping: asyncio.Task[tuple[errors.StackError, ...]] | None = None
         self.ended = asyncio.Event()
         self.run_state: states.RunState = "starting"
         self.failure: errors.StackError | None = None
@@ -73,6 +81,7 @@ class Controller:
     # --- life -----------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        await self._stoppers.__aenter__()
         await self.group.__aenter__()
         return self
 
@@ -85,15 +94,19 @@ class Controller:
         try:
             await self.stop_run(at_once=False)
         finally:
+            if self._stopping is not None:
+                await asyncio.wait({self._stopping})
             self.timeline.close()
             self.ended.set()
-            await self._keeper.wait()
-            if self._server is not None:
-                await self._server.close()
-            if self._engine is not None:
-                await self._engine.__aexit__(None, None, None)
-            await self.group.__aexit__(None, None, None)
-            self.store.close()
+            async with contextlib.AsyncExitStack() as scope:  # given back from the last line up
+                scope.callback(self.store.close)
+                scope.push_async_callback(self._stoppers.__aexit__, None, None, None)
+                scope.push_async_callback(self.group.__aexit__, None, None, None)
+                if self._engine is not None:
+                    scope.push_async_callback(self._engine.__aexit__, None, None, None)
+                if self._server is not None:
+                    scope.push_async_callback(self._server.close)
+                scope.push_async_callback(self._keeper.wait)
 
     @property
     def record(self) -> stores.Record:
@@ -128,12 +141,21 @@ class Controller:
         self._stack = stack
         self.timeline = timeline.Timeline(snapshot=lambda: codec.encode(self.status()))
         self._know_secrets(stack.secrets)
-        is_adopting, previous = self._claim(stack)
+        claimed = await claiming.claim(
+            self.store,
+            stack,
+            naming.run_name(stack.name, self.options.copy),
+            self._crash_of(stack),
+            may_adopt=not self.options.is_crash_forced,
+        )
+        self._record = claimed.record
         try:
+            claiming.make_folder(claimed)
             node, stands = await self._keeper.begin(self._identity())
-            plan = await self._make_plan(stack, node, previous, stands)
+            plan = await self._make_plan(stack, node, claimed.previous, stands)
         except BaseException:
-            await self._release_unstarted(is_adopting=is_adopting)
+            self._is_released = True
+            await releasing.release_unstarted(self.store, self._keeper, claimed)
             raise
         self._engine = engine.Engine(
             {HOST: node},
@@ -156,32 +178,6 @@ class Controller:
         self.timeline.mask = self._mask if self.secrets else None
         if self.secrets and self._record is not None:
             masking.note_secrets(self.folder, self.record.file)
-
-    def _claim(self, stack: stacks.StackModel) -> tuple[bool, plans.Plan | None]:
-        """Take the run's name; return whether something is to be adopted, and its plan."""
-        run = naming.run_name(stack.name, self.options.copy)
-        known = self.store.record(run)
-        is_adopting = known is not None and not known.has_controller and known.crash == "adopt"
-        if known is not None and is_adopting and known.file != stack.file:
-            raise _lives(run, known)
-        previous = self.store.load_plan(run) if is_adopting else None
-        run_id = known.run_id if known is not None and is_adopting else dice.token_hex(6)
-        self._record = stores.new_record(
-            run,
-            run_id,
-            stack=stack.name,
-            file=stack.file,
-            folder=places.run_folder(self.store.root, run),
-            crash=self._crash_of(stack),
-        )
-        owner = self.store.claim(self._record)
-        if owner is not None:
-            self._record = None
-            raise _lives(run, owner)
-        if not is_adopting:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        return is_adopting, previous
 
     def _crash_of(self, stack: stacks.StackModel) -> tuple[str, float]:
         if stack.crash.mode is None or self.options.is_crash_forced:
@@ -389,93 +385,50 @@ class Controller:
 
     # --- giving back ----------------------------------------------------------------------------
 
-    async def _release_unstarted(self, *, is_adopting: bool) -> None:
-        """Give back what `open` took, when nothing was started."""
-        self._is_released = True
-        if self._keeper.node is not None:
-            with contextlib.suppress(errors.StackError, TimeoutError):
-                leaving = self._keeper.node.leave("adopt" if is_adopting else "reap")
-                await asyncio.wait_for(leaving, LEAVE_TIMEOUT_S)
-        if is_adopting:
-            self.store.release(self.run)
-            return
-        self.store.remove(self.run, self.record.run_id)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def ask_to_stop(self) -> None:
-        """Stop the run in order, from a signal handler."""
-        self.group.create_task(self.stop_run(at_once=False), name="stop")
+        """Stop the run in order, from a signal handler; what failed is told at the end."""
+        self.group.create_task(self._stop_when_asked(), name="stop when asked")
+
+    async def _stop_when_asked(self) -> None:
+        with contextlib.suppress(errors.StackError):
+            await self.stop_run(at_once=False)
 
     async def stop_run(self, *, at_once: bool) -> None:
-        """Stop everything, in order or at once, and give everything back.
+        """Stop everything, in order or at once, and give everything back. Asked for again, it waits
+        for the same end, and may hurry it; who gives up waiting does not end it.
 
         Raises:
             StackError: something could not be given back.
         """
-        if self._record is None or self._is_released or self._engine is None:
+        if self._record is None or self._engine is None:
             self.ended.set()
             return
-        if self.run_state in ("stopping", "stopped"):
-            if at_once and not self.ended.is_set():
-                await self.engine.nodes[HOST].stop(
-                    sorted(self.engine.ledger.replicas), at_once=True
-                )
-            await self.ended.wait()
-            return
-        self._set_run_state("stopping")
+        if self._stopping is None:
+            self._set_run_state("stopping")
+            self._stopping = self._stoppers.create_task(self._stop(at_once=at_once), name="stop")
+        elif at_once and not self._stopping.done():
+            await releasing.hurry(self.engine, self._keeper)
+        errors.raise_all(await asyncio.shield(self._stopping))
+
+    async def _stop(self, *, at_once: bool) -> tuple[errors.StackError, ...]:
+        """Stop and give back; return what failed."""
+        self.engine.is_stopping = True
+        self.engine.cancel_walks()
         try:
-            await self._stop_all(at_once=at_once)
+            return await releasing.release(
+                self.store, self._keeper, self.engine, self.record, at_once=at_once
+            )
+        except errors.StackError as error:
+            return (error,)
+        except Exception as error:  # noqa: BLE001 - around one cleanup: the rest is given back too
+            bug = errors.InternalError(
+                "internal.stop",
+                f"cannot stop the run: {type(error).__name__}: {error}",
+                do="please report this bug of stackdsl; `stackdsl clean` ends what is left",
+            )
+            return (bug,)
         finally:
             self._is_released = True
             self._set_run_state("stopped")
             self.timeline.close()
             self.ended.set()
-
-    async def _stop_all(self, *, at_once: bool) -> None:
-        eng = self.engine
-        eng.is_stopping = True
-        eng.cancel_walks()
-        failures: list[errors.StackError] = []
-        try:
-            if at_once:
-                await eng.nodes[HOST].stop(sorted(eng.ledger.replicas), at_once=True)
-            else:
-                steps = reconciling.make_stop_plan(eng.current_plan, eng.ledger.observed())
-                await eng.carry_out(steps, keep_going=True)
-        except errors.StackError as error:
-            if not _is_lost(error):
-                failures.append(error)
-        try:
-            await asyncio.wait_for(eng.nodes[HOST].leave("reap"), LEAVE_TIMEOUT_S)
-        except (errors.StackError, TimeoutError) as error:
-            # the node died or hangs: what it cannot give back is found by its marks
-            if not _is_lost(error):
-                failures.append(error if isinstance(error, errors.StackError) else _node_hangs())
-            await asyncio.to_thread(recovering.end_marked, self.record)
-        self.store.remove(self.run, self.record.run_id)
-        errors.raise_all(failures)
-
-
-def _lives(run: str, owner: stores.Record) -> errors.UsageError:
-    who = f"its controller has pid {owner.controller.pid}"
-    if not owner.has_controller:
-        who = "it was left running by a controller that is gone"
-    return errors.UsageError(
-        "usage.run-lives",
-        f'cannot start run "{run}": it is alive already',
-        why=f"{who}, from {owner.file or 'no file'}",
-        do=f"stop it (stackdsl stop {run}), change it (stackdsl start), or run a second one"
-        " beside it: --copy NAME",
-    )
-
-
-def _is_lost(error: BaseException) -> bool:
-    return isinstance(error, errors.HostError) and error.code == "host.connection-lost"
-
-
-def _node_hangs() -> errors.TeardownError:
-    return errors.TeardownError(
-        "teardown.node",
-        f"cannot end the node: it did not answer within {LEAVE_TIMEOUT_S:g} s",
-        do="give back what it left: stackdsl clean",
-    )

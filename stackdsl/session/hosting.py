@@ -24,7 +24,11 @@ class Up:
 
     def __enter__(self) -> runs.Run:
         self._host = _Host(self._stack, self._copy, self._reload)
-        return runs.Run(bridging.call(self._host.open()))
+        try:
+            return runs.Run(bridging.call(self._host.open()))
+        except BaseException:
+            self._give_back(self._host)
+            raise
 
     def __exit__(
         self,
@@ -33,12 +37,24 @@ class Up:
         trace: TracebackType | None,
     ) -> None:
         assert self._host is not None
-        bridging.call(self._host.close())
+        self._give_back(self._host)
+
+    def _give_back(self, host: "_Host") -> None:
+        """Wait until everything is given back; an interrupt meanwhile makes it hurry."""
+        try:
+            bridging.call(host.close())
+        except KeyboardInterrupt:
+            bridging.call(host.close(at_once=True))
+            raise
 
     async def open_async(self) -> runs.AsyncRun:
         """Open it without a block; whoever holds the run stops it."""
         self._host = _Host(self._stack, self._copy, self._reload)
-        return runs.AsyncRun(await bridging.acall(self._host.open()))
+        try:
+            return runs.AsyncRun(await bridging.acall(self._host.open()))
+        except BaseException:
+            await bridging.afinish(self._host.close())
+            raise
 
     async def __aenter__(self) -> runs.AsyncRun:
         return await self.open_async()
@@ -50,7 +66,7 @@ class Up:
         trace: TracebackType | None,
     ) -> None:
         assert self._host is not None
-        await bridging.acall(self._host.close())
+        await bridging.afinish(self._host.close())
 
 
 class _Host:
@@ -62,6 +78,7 @@ class _Host:
         self._copy = copy
         self._opened: asyncio.Future[handles.Held] | None = None
         self._owner: asyncio.Task[None] | None = None
+        self._controller: controlling.Controller | None = None
         self._close = asyncio.Event()
 
     async def open(self) -> handles.Held:
@@ -69,19 +86,15 @@ class _Host:
         self._opened = loop.create_future()
         # one task must enter and leave the controller's groups; close() awaits it
         self._owner = loop.create_task(self._own(), name=f"run {self._stack.name}")
-        try:
-            return await asyncio.shield(self._opened)
-        except BaseException:
-            self._close.set()
-            await asyncio.wait({self._owner})
-            raise
+        # who gives up waiting closes: the owner itself is never cancelled
+        return await asyncio.shield(self._opened)
 
     async def _own(self) -> None:
         assert self._opened is not None
-        recovering.sweep(recovering.open_store())
         options = controlling.Options(copy=self._copy, crash="reap", is_crash_forced=True)
-        controller = controlling.Controller(options, reload=self._reload)
         try:
+            await asyncio.to_thread(recovering.sweep_here)
+            controller = self._controller = controlling.Controller(options, reload=self._reload)
             async with controller:
                 plan = await controller.open(self._stack)
                 answers = answering.Answers(controller)
@@ -124,10 +137,15 @@ class _Host:
         await asyncio.wait({closing, ended}, return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
 
-    async def close(self) -> None:
+    async def close(self, *, at_once: bool = False) -> None:
+        """Give the run back, in order or at once; returns when nothing of it is left. May be called
+        again, and given up: the run goes on being given back."""
         self._close.set()
-        assert self._owner is not None
-        await self._owner
+        if self._owner is None:
+            return
+        if at_once and self._controller is not None and not self._owner.done():
+            await self._controller.stop_run(at_once=True)
+        await asyncio.shield(self._owner)
 
 
 def _plain(error: BaseException) -> BaseException:

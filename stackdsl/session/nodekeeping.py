@@ -1,5 +1,7 @@
 """Keeping a run's node on this machine: taken up, followed, replaced when it dies, waited for."""
 
+import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from stackdsl import ports
@@ -10,6 +12,9 @@ from stackdsl.run import engine
 from stackdsl.session import nodes, steadying
 
 HOST = "local"
+_LOSSES = 5
+_LOSSES_WITHIN_S = 60.0
+_REPLACE_LIMIT_S = 30.0
 
 
 class NodeKeeper:
@@ -21,6 +26,7 @@ class NodeKeeper:
         self._process: nodes.NodeProcess | None = None
         self._steady: steadying.SteadyNode | None = None
         self._identity: ports.RunIdentity | None = None
+        self._losses: deque[float] = deque(maxlen=_LOSSES)
 
     async def begin(
         self, identity: ports.RunIdentity
@@ -63,20 +69,54 @@ class NodeKeeper:
             StackError: no other node could be started.
         """
         assert self._steady is not None
-        while True:
-            await eng.follow(HOST)
-            if is_over():
-                self._steady.give_up()
-                return
-            self._steady.lose()
-            eng.events.emit("host", HOST, was="connected", state="lost", reason="its node ended")
+        self._steady.keep()
+        try:
+            while True:
+                await eng.follow(HOST)
+                if is_over():
+                    return
+                self._steady.lose()
+                eng.events.emit(
+                    "host", HOST, was="connected", state="lost", reason="its node ended"
+                )
+                try:
+                    await self._bring_back(eng, is_over)
+                except errors.StackError as error:
+                    eng.events.emit("host", HOST, state="lost", reason=error.what)
+                    raise
+                eng.events.emit("host", HOST, was="lost", state="connected")
+        finally:
+            self._steady.give_up()
+
+    async def _bring_back(self, eng: engine.Engine, is_over: Callable[[], bool]) -> bool:
+        """Replace the node, again where the next one is lost at once; return whether there is one,
+        which is not wanted when the run is over.
+
+        Raises:
+            HostError: nodes end again and again, or another cannot be started.
+        """
+        loop = asyncio.get_running_loop()
+        while not is_over():
+            self._losses.append(loop.time())
+            if len(self._losses) == _LOSSES and loop.time() - self._losses[0] < _LOSSES_WITHIN_S:
+                raise errors.HostError(
+                    "host.node-keeps-ending",
+                    f"cannot keep a node on this machine: it ended {_LOSSES} times"
+                    f" within {_LOSSES_WITHIN_S:g} s",
+                    why="it is killed, or out of memory; see node.log in the run's folder",
+                    do="find out what kills it (dmesg), then start again",
+                )
             try:
-                await self._replace(eng)
-            except errors.StackError as error:
-                eng.events.emit("host", HOST, state="lost", reason=error.what)
-                self._steady.give_up()
-                raise
-            eng.events.emit("host", HOST, was="lost", state="connected")
+                async with asyncio.timeout(_REPLACE_LIMIT_S):
+                    await self._replace(eng)
+            except TimeoutError:
+                self.kill()
+            except errors.HostError as error:
+                if not steadying.is_lost(error):
+                    raise
+            else:
+                return True
+        return False
 
     async def _replace(self, eng: engine.Engine) -> None:
         assert self._steady is not None
@@ -99,6 +139,11 @@ class NodeKeeper:
         if again:
             await node.start(again)
         self._steady.take(node)
+
+    def kill(self) -> None:
+        """End a node that does not answer; what it cannot give back is found by its marks."""
+        if self._process is not None:
+            self._process.kill()
 
     async def wait(self) -> None:
         """Wait for the end of the node's process, asked for or not needed."""

@@ -1,14 +1,20 @@
 """What earlier runs left: found by the store and by marks, adopted or reaped."""
 
+import contextlib
 import os
 import shutil
+import signal
+import time
 from collections.abc import Sequence
 
 from stackdsl.model import errors
 from stackdsl.model.data import dataclass
 from stackdsl.node import reaping
-from stackdsl.registry import places
+from stackdsl.registry import locks, places
 from stackdsl.registry import store as stores
+
+_NODE_TIMEOUT_S = 10.0
+_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,18 +32,54 @@ class Listed:
     crash: str
 
 
+def is_ending(record: stores.Record) -> bool:
+    """Whether a node gives back what its dead controller owned, and is not waiting for another."""
+    is_kept = record.crash in ("adopt", "grace")
+    return not record.has_controller and record.node.is_alive and not is_kept
+
+
+def is_dead(record: stores.Record) -> bool:
+    """Whether owner and node of a run are dead, and nobody is to take it back."""
+    return not (record.has_controller or record.node.is_alive or record.crash == "adopt")
+
+
 def sweep(store: stores.Store) -> tuple[stores.Record, ...]:
     """Give back every run whose owner and node are dead and that is not to be adopted.
 
     Returns the runs that are still something. Called before every command.
     """
-    left: list[stores.Record] = []
-    for record in store.records():
-        if record.has_controller or record.node.is_alive or record.crash == "adopt":
-            left.append(record)
-            continue
-        reap(store, record, grace_s=3.0)
-    return tuple(left)
+    records = store.records()
+    dead = [record.run for record in records if is_dead(record)]
+    if not dead:
+        return records
+    for run in dead:
+        end_dead(store.root, run)
+    return store.records()
+
+
+def sweep_here() -> None:
+    """Do as `sweep` does in the state folder in force; for a thread, it blocks."""
+    store = open_store()
+    try:
+        sweep(store)
+    finally:
+        store.close()
+
+
+def end_dead(root: str, run: str) -> None:
+    """End a run that is dead, unless another process does it or has started it anew meanwhile.
+
+    Raises:
+        TeardownError: some of it would not go.
+    """
+    store = stores.Store(root)
+    try:
+        with locks.lock(root):
+            record = store.record(run)
+            if record is not None and is_dead(record):
+                reap(store, record, grace_s=3.0)
+    finally:
+        store.close()
 
 
 def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> None:
@@ -91,8 +133,36 @@ def _state_of(record: stores.Record) -> str:
 
 
 def end_orphaned(store: stores.Store, record: stores.Record) -> None:
-    """End a run that has no controller, as `stop` and `clean` do."""
-    reap(store, record, grace_s=10.0)
+    """End a run that has no controller, as `stop` and `clean` do.
+
+    Raises:
+        UsageError: it was taken back meanwhile.
+        TeardownError: some of it would not go.
+    """
+    with locks.lock(store.root):
+        known = store.record(record.run)
+        if known is None or known.run_id != record.run_id:
+            return
+        if known.has_controller:
+            raise errors.UsageError(
+                "usage.run-lives",
+                f'cannot end run "{record.run}": it was taken back just now',
+                do="run the command again",
+            )
+        _send_node_away(known)
+        reap(store, known, grace_s=10.0)
+
+
+def _send_node_away(record: stores.Record) -> None:
+    """Let a node that waits for another controller (``grace``) end what it has: it would start
+    again what others end."""
+    if not record.node.is_alive:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(record.node.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _NODE_TIMEOUT_S
+    while record.node.is_alive and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """A node that outlives its process: calls wait for the next one while a dead one is replaced."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal, TypeVar
 
@@ -9,18 +10,32 @@ from stackdsl.model import errors, facts, plans, reports, specs
 
 T = TypeVar("T")
 
-_LOST = "host.connection-lost"
+LOST = "host.connection-lost"
 REPLACE_TIMEOUT_S = 20.0
+_TRIES = 3
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says only that the node is gone."""
+    if not isinstance(error, errors.StackError):
+        return False
+    return all(one.code == LOST for one in errors.flatten(error))
 
 
 class SteadyNode:
     """A `ports.Node` over whichever node process serves now. Every call of the protocol may be
-    made twice, so one that was cut off is made again of the next node."""
+    made twice, so one that was cut off is made again of the next node.
+
+    It is not ``kept`` until somebody watches the node and replaces it: calls fail at once then."""
 
     def __init__(self, node: ports.Node) -> None:
         self._node: ports.Node | None = node
-        self._is_given_up = False
+        self._is_kept = False
         self._moved = asyncio.Event()
+
+    def keep(self) -> None:
+        """Let calls that are cut off wait: whoever watches the node replaces it from now on."""
+        self._is_kept = True
 
     def lose(self) -> None:
         """Let calls wait: the node is gone and will be replaced."""
@@ -34,7 +49,7 @@ class SteadyNode:
 
     def give_up(self) -> None:
         """Let calls fail: there will be no other node."""
-        self._is_given_up = True
+        self._is_kept = False
         self._move()
 
     def _move(self) -> None:
@@ -43,36 +58,35 @@ class SteadyNode:
         moved.set()
 
     async def _call(self, ask: Callable[[ports.Node], Awaitable[T]]) -> T:
-        for _ in range(3):
+        for _ in range(_TRIES):
             node = await self._current()
             try:
                 return await ask(node)
             except errors.HostError as error:
-                if error.code != _LOST or self._is_given_up:
+                if not is_lost(error) or not self._is_kept:
                     raise
                 await self._wait_for_other(node)
         return await ask(await self._current())
 
     async def _current(self) -> ports.Node:
-        try:
-            async with asyncio.timeout(REPLACE_TIMEOUT_S):
-                while self._node is None and not self._is_given_up:
-                    await self._moved.wait()
-        except TimeoutError:
-            pass
+        await self._wait_until(lambda: self._node is not None)
         if self._node is None:
             raise errors.HostError(
-                _LOST,
+                LOST,
                 "cannot reach the node of this machine: it ended, and no other could be started",
                 do="give back what it left: stackdsl clean",
             )
         return self._node
 
     async def _wait_for_other(self, node: ports.Node) -> None:
-        """Wait until whoever watches the node has noticed that it is gone."""
-        async with asyncio.timeout(REPLACE_TIMEOUT_S):
-            while self._node is node and not self._is_given_up:
-                await self._moved.wait()
+        await self._wait_until(lambda: self._node is not node)
+
+    async def _wait_until(self, check: Callable[[], bool]) -> None:
+        """Wait until ``check`` holds, there will be no other node, or time is up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPLACE_TIMEOUT_S):
+                while not check() and self._is_kept:
+                    await self._moved.wait()
 
     async def observe(self, wanted: ports.Wanted) -> facts.HostFacts:
         """See `ports.Node.observe`."""

@@ -193,6 +193,14 @@ _TABLE: dict[str, tuple[str, str]] = {
         "the folder that a program is to start in does not exist; nothing was started",
         "make it, or correct cwd=",
     ),
+    "host.no-node": (
+        "the machine refuses another process: the one that would start the services",
+        "look for a limit on processes or open files (ulimit -u, ulimit -n)",
+    ),
+    "host.node-keeps-ending": (
+        "the process that keeps the services was killed again and again; the run was ended",
+        "find out what kills it (dmesg; node.log in the run's folder), then start again",
+    ),
     "host.no-program": (
         "a program of the stack is not on this machine; nothing was started",
         "install it, correct the command, or give its full path",
@@ -283,6 +291,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     "state.disk-full": (
         "the disk under the state folder is full; what runs goes on",
         "free some space",
+    ),
+    "state.ending": (
+        "an earlier run of that name is still being given back after its owner died",
+        "wait a moment, end it with stackdsl stop, or start a copy with --copy NAME",
     ),
     "state.locked": ("another process holds a state file", "run the command again"),
     "state.newer": (
@@ -393,6 +405,7 @@ _TABLE: dict[str, tuple[str, str]] = {
     "internal.controller": ("the controller process of a run could not start", _BUG),
     "internal.load": ("a stack was loaded as something else", _BUG),
     "internal.resolve": ("the plan of a replica could not be finished", _BUG),
+    "internal.stop": ("the stop of a run was cut short; stackdsl clean ends what is left", _BUG),
 }
 
 CODES = frozenset(_TABLE)
