@@ -9,11 +9,13 @@ from stackdsl.model.data import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """A probe with its target worked out: ``host``/``port`` for http and tcp, absolute paths for
-    file; exec runs with the replica's environment and folder."""
+    file; exec runs with the replica's environment and folder. ``is_own``: the socket must be one of
+    the replica's processes, as far as that can be known."""
 
     probe: probes.Probe
     host: str = ""
     port: int = 0
+    is_own: bool = False
 
     @property
     def label(self) -> str:

@@ -6,7 +6,7 @@ step half done; everything that was opened for the start is given back with it.
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Literal, Protocol
 
 from stackdsl.model import errors, probes, specs, states
@@ -21,6 +21,7 @@ from stackdsl.node import (
     launches,
     listening,
     outputs,
+    owning,
     probing,
     processes,
     proctable,
@@ -144,11 +145,15 @@ class Attempt:
             subject.notices = around.open_notices(spec)
             launch = launches.with_env(launch, {"NOTIFY_SOCKET": subject.notices.address})
         subject.launch = launch
+        subject.find_stranger = self._find_stranger
         subject.logs = tuple(zip(around.log_paths(spec.name), self.offsets, strict=True))
 
     async def _run_hook(self, name: str, timeout_s: float | None = None) -> None:
         limit_s = self.spec.start_timeout_s if timeout_s is None else timeout_s
         await hooking.run_hook(name, self.spec, self._around, self._subject.launch, limit_s)
+
+    def _find_stranger(self, inodes: Collection[int]) -> str:
+        return owning.find_stranger(inodes, self.pid, self.spec.name, self._around.families)
 
     def _trial(self, check: specs.Check) -> probing.Trial:
         return probing.Trial(prober=self._around.prober, check=check, subject=self._subject)

@@ -53,6 +53,12 @@ class Families:
                 mine.append(pid)
         return [*mine, *proctable.descendants(mine)] if mine else []
 
+    def has(self, name: str, pid: int, session: int = 0) -> bool:
+        """Whether a process is one of those that `rest` tells of, or carries their marks."""
+        if marks.is_of_run(pid, self._run_id) and marks.replica_of(pid, self._folder) == name:
+            return True
+        return pid in self.rest(name, session)
+
     def _attribute(self, pid: int) -> str | None:
         name = marks.replica_of(pid, self._folder)
         if name is not None:

@@ -25,8 +25,20 @@ def explain_unready(
     check = next((trial.check for trial in missing if trial.check.port), None)
     if check is None:
         return reason, "find out what it waits for, or give it more start_timeout"
+    return _explain_socket(spec, reason, [trial.last for trial in missing], check, listeners)
+
+
+def _explain_socket(
+    spec: specs.ServiceSpec,
+    reason: str,
+    seen: Sequence[str],
+    check: specs.Check,
+    listeners: Sequence[facts.Listener],
+) -> tuple[str, str]:
     wanted = f"{check.host}:{check.port}"
-    if any(trial.last.startswith("answered") for trial in missing):
+    if any(last.startswith("is held by") for last in seen):
+        return reason, f'end what holds {wanted}, or give "{spec.service}" another port'
+    if any(last.startswith("answered") for last in seen):
         return reason, "correct what ready= asks for or what it answers, or give more start_timeout"
     if any(_serves(each, check) for each in listeners):
         return reason, "find out why it does not answer, or give it more start_timeout"

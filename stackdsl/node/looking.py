@@ -19,7 +19,7 @@ class _Wait:
     port: int
     since: float
     on_miss: Callable[[], None]
-    future: asyncio.Future[None]
+    future: asyncio.Future[list[listening.Listening]]
 
 
 class Lookout:
@@ -32,8 +32,10 @@ class Lookout:
         self._timer: asyncio.TimerHandle | None = None
         self._cost_s = 0.0
 
-    async def wait(self, host: str, port: int, since: float, on_miss: Callable[[], None]) -> None:
-        """Return when something listens that may answer at an IPv4 address and port.
+    async def wait(
+        self, host: str, port: int, since: float, on_miss: Callable[[], None]
+    ) -> list[listening.Listening]:
+        """Wait until something listens that may answer at an IPv4 address and port; return it.
 
         ``since`` is when the waiting began (loop time); ``on_miss`` is called after each look in
         vain.
@@ -42,7 +44,7 @@ class Lookout:
         self._waits.add(wait)
         self._schedule(0.0)
         try:
-            await wait.future
+            return await wait.future
         finally:
             self._waits.discard(wait)
 
@@ -63,9 +65,10 @@ class Lookout:
         for each in self._looker.look():
             by_port.setdefault(each.port, []).append(each)
         for wait in tuple(self._waits):
-            if any(each.accepts(wait.address) for each in by_port.get(wait.port, ())):
+            found = [one for one in by_port.get(wait.port, ()) if one.accepts(wait.address)]
+            if found:
                 if not wait.future.done():
-                    wait.future.set_result(None)
+                    wait.future.set_result(found)
                 self._waits.discard(wait)
             else:
                 wait.on_miss()

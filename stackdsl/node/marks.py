@@ -31,10 +31,19 @@ def find_marked(run_id: str, folder: str) -> list[int]:
 
 
 def _is_marked(pid: int, mark: bytes, logs: str) -> bool:
-    environ = proctable.read_environ(pid)
-    if mark and (environ.startswith(mark) or b"\0" + mark in environ):
+    if mark and _has_entry(pid, mark):
         return True
     return any(proctable.open_path(pid, fd).startswith(logs) for fd in (1, 2))
+
+
+def _has_entry(pid: int, entry: bytes) -> bool:
+    environ = proctable.read_environ(pid)
+    return environ.startswith(entry) or b"\0" + entry in environ
+
+
+def is_of_run(pid: int, run_id: str) -> bool:
+    """Whether a process carries a run's id in its environment."""
+    return _has_entry(pid, f"{RUN_ID}={run_id}\0".encode())
 
 
 def _lineage(pid: int, parents: dict[int, int]) -> set[int]:

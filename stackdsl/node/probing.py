@@ -3,8 +3,9 @@
 import asyncio
 import os
 import re
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -51,6 +52,8 @@ class Subject:
     logs: tuple[tuple[str, int], ...] = ()
     notices: notifying.Notices | None = None
     since: float = 0.0
+    # Says who holds sockets (inodes) in the replica's stead, "" if nobody does.
+    find_stranger: Callable[[Collection[int]], str] | None = None
 
 
 @dataclass(slots=True)
@@ -82,10 +85,11 @@ class Trial:
         self._told_at = loop.time()
         in_a_row = 0
         while True:
+            found = None
             if timing.interval_s is None and in_a_row == 0:
-                await self._wait_for_listener()
+                found = await self._wait_for_listener()
             begun = loop.time()
-            seen = await self.once()
+            seen = self._find_stranger(found) or await self.once()
             in_a_row = 0 if seen else in_a_row + 1
             if in_a_row >= timing.success:
                 break
@@ -169,15 +173,38 @@ class Trial:
 
     def _cost_s(self, took_s: float) -> float:
         # Only what burns this machine's time counts; waiting for an answer does not.
-        return took_s if isinstance(self.check.probe, probes.Exec) else 0.0
+        is_costly = isinstance(self.check.probe, probes.Exec) or self.last.startswith("is held")
+        return took_s if is_costly else 0.0
 
-    async def _wait_for_listener(self) -> None:
-        if isinstance(self.check.probe, probes.Tcp | probes.Http) and looking.is_loopback(
+    @property
+    def _is_here(self) -> bool:
+        return isinstance(self.check.probe, probes.Tcp | probes.Http) and looking.is_loopback(
             self.check.host
-        ):
-            await self.prober.lookout.wait(
-                self.check.host, self.check.port, self.subject.since, self._miss
-            )
+        )
+
+    async def _wait_for_listener(self) -> list[listening.Listening] | None:
+        if not self._is_here:
+            return None
+        return await self.prober.lookout.wait(
+            self.check.host, self.check.port, self.subject.since, self._miss
+        )
+
+    def _find_stranger(self, found: list[listening.Listening] | None) -> str:
+        """Return what to say if it is someone else who listens where the replica should."""
+        if not (self.check.is_own and self._is_here and self.subject.find_stranger):
+            return ""
+        if found is None:
+            address = socket.inet_aton(self.check.host)
+            found = [
+                each
+                for each in self.prober.looker.look()
+                if each.port == self.check.port and each.accepts(address)
+            ]
+        stranger = self.subject.find_stranger([each.inode for each in found])
+        seen = stranger and f"is held by {stranger}, not by it"
+        if seen:
+            self._miss(seen)
+        return seen
 
     async def _wait_for_notice(self) -> None:
         notices = self.subject.notices

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stackdsl.model import errors, plans, probes, services, specs
+from stackdsl.model import errors, places, plans, probes, services, specs
 from stackdsl.plan import binding, claiming
 
 
@@ -37,8 +37,7 @@ def find_ready_checks(service: services.Service, site: Site) -> tuple[specs.Chec
     ports = sorted(site.ports, key=lambda port: port.name != default)
     for port in ports:
         if port.protocol == "tcp":
-            host, number = find_target(port)
-            return (specs.Check(probe=probes.Tcp(), host=host, port=number),)
+            return (_check_own(service, probes.Tcp(), port),)
     return ()
 
 
@@ -63,8 +62,7 @@ def find_target(port: plans.PlannedPort) -> tuple[str, int]:
 def _make_check(service: services.Service, site: Site, probe: probes.Probe) -> specs.Check:
     match probe:
         case probes.Http() | probes.Tcp():
-            host, number = _resolve_port(service, site, probe)
-            return specs.Check(probe=probe, host=host, port=number)
+            return _resolve_port(service, site, probe)
         case probes.File():
             path = posixpath.join(site.folder, probe.path)
             return specs.Check(probe=dataclasses.replace(probe, path=path))
@@ -72,15 +70,23 @@ def _make_check(service: services.Service, site: Site, probe: probes.Probe) -> s
             return specs.Check(probe=probe)
 
 
+def _check_own(
+    service: services.Service, probe: probes.Http | probes.Tcp, port: plans.PlannedPort
+) -> specs.Check:
+    host, number = find_target(port)
+    is_own = isinstance(service.runs_on, places.Local | places.Ssh)
+    return specs.Check(probe=probe, host=host, port=number, is_own=is_own)
+
+
 def _resolve_port(
     service: services.Service, site: Site, probe: probes.Http | probes.Tcp
-) -> tuple[str, int]:
+) -> specs.Check:
     wanted = binding.find_default(service) if probe.port is None else probe.port
     for port in site.ports:
         if wanted in {port.name, port.port}:
-            return find_target(port)
+            return _check_own(service, probe, port)
     if isinstance(wanted, int):
-        return _find_host(site), wanted
+        return specs.Check(probe=probe, host=_find_host(site), port=wanted)
     known = ", ".join(f'"{port.name}"' for port in site.ports) or "none"
     named = "its default port" if wanted is None else f'port "{wanted}"'
     raise errors.PlanError(

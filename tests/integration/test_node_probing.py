@@ -80,6 +80,36 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
 
 
+async def test_a_socket_of_someone_else_does_not_make_ready(
+    living: native.NativeNode, server: socket.socket
+) -> None:
+    port = server.getsockname()[1]
+    check = specs.Check(probe=probes.Tcp(), host="127.0.0.1", port=port, is_own=True)
+    await living.node.start([waiting("late", check, start_timeout_s=0.3)])
+    failed = await living.until("late", "failed")
+    assert "ready" not in living.states("late")
+    assert f"(pid {os.getpid()}), not by it" in failed.reason
+    assert f"end what holds 127.0.0.1:{port}" in failed.do
+
+
+async def test_a_socket_of_what_a_service_daemonized_is_its_own(
+    living: native.NativeNode, free_port: int
+) -> None:
+    code = f"""
+import os, socket, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    listening = socket.create_server(("127.0.0.1", {free_port}))
+    time.sleep(1000)
+time.sleep(1000)
+"""
+    check = specs.Check(probe=probes.Tcp(), host="127.0.0.1", port=free_port, is_own=True)
+    await living.node.start([native.spec("daemon", sys.executable, "-c", code, ready=(check,))])
+    await living.until("daemon", "ready")
+
+
 async def test_http_is_ready_at_the_first_wanted_status(
     living: native.NativeNode, http: Http
 ) -> None:
