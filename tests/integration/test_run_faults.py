@@ -12,7 +12,9 @@ import pytest
 import trio
 
 import stackdsl
-from stackdsl.registry import places, store
+from stackdsl import ports
+from stackdsl.model import facts, plans
+from stackdsl.registry import owners, places, store
 from stackdsl.session import bridging, releasing
 from tests.waiting import eventually
 
@@ -47,7 +49,7 @@ def load(folder: Path, text: str) -> stackdsl.Stack:
 
 
 def is_alive(pid: int | None) -> bool:
-    return store.owners.start_time(pid or 0) != 0
+    return owners.start_time(pid or 0) != 0
 
 
 def record_of(run: str) -> store.Record | None:
@@ -82,7 +84,7 @@ def stop(run: str) -> None:
 # --- interrupted and cancelled -------------------------------------------------------------------
 
 
-def test_a_second_interrupt_ends_at_once_what_the_first_one_stops(tmp_path: Path):
+def test_a_second_interrupt_ends_at_once_what_the_first_one_stops(tmp_path: Path) -> None:
     file = write(tmp_path, STUBBORN)
     script = write(
         tmp_path,
@@ -100,8 +102,8 @@ def test_a_second_interrupt_ends_at_once_what_the_first_one_stops(tmp_path: Path
         "owner.py",
     )
     owner = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
     try:
-        assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         owner.send_signal(signal.SIGINT)
         eventually(lambda: getattr(record_of("shop"), "state", "") == "stopping")
@@ -115,7 +117,7 @@ def test_a_second_interrupt_ends_at_once_what_the_first_one_stops(tmp_path: Path
         owner.stdout.close()
 
 
-async def test_giving_up_to_wait_for_a_stop_does_not_end_the_stop(tmp_path: Path):
+async def test_giving_up_to_wait_for_a_stop_does_not_end_the_stop(tmp_path: Path) -> None:
     run = await load(tmp_path, TWO).start()
     pid = run["one"].pid
     with pytest.raises(TimeoutError):
@@ -125,7 +127,7 @@ async def test_giving_up_to_wait_for_a_stop_does_not_end_the_stop(tmp_path: Path
     assert record_of("shop") is None
 
 
-async def test_a_start_that_is_cancelled_has_given_everything_back(tmp_path: Path):
+async def test_a_start_that_is_cancelled_has_given_everything_back(tmp_path: Path) -> None:
     stack = load(tmp_path, TWO.replace("service()", "service(port=9, start_timeout=60)", 1))
 
     async def up() -> None:
@@ -140,7 +142,7 @@ async def test_a_start_that_is_cancelled_has_given_everything_back(tmp_path: Pat
     assert record_of("shop") is None
 
 
-def test_a_block_that_trio_cancels_gives_everything_back(tmp_path: Path):
+def test_a_block_that_trio_cancels_gives_everything_back(tmp_path: Path) -> None:
     stack = load(tmp_path, TWO)
     pids = []
 
@@ -159,7 +161,7 @@ def test_a_block_that_trio_cancels_gives_everything_back(tmp_path: Path):
 # --- the node ------------------------------------------------------------------------------------
 
 
-def test_a_node_that_dies_again_and_again_fails_the_run_and_nothing_is_left(tmp_path: Path):
+def test_a_node_that_dies_again_and_again_fails_the_run_and_nothing_is_left(tmp_path: Path) -> None:
     with load(tmp_path, TWO).up() as run:
         pids = [run["one"].pid, run["two"].pid]
         killed: set[int] = set()
@@ -176,7 +178,7 @@ def test_a_node_that_dies_again_and_again_fails_the_run_and_nothing_is_left(tmp_
     assert record_of("shop") is None
 
 
-def test_a_node_that_dies_while_it_stops_leaves_nothing_and_is_no_error(tmp_path: Path):
+def test_a_node_that_dies_while_it_stops_leaves_nothing_and_is_no_error(tmp_path: Path) -> None:
     with load(tmp_path, STUBBORN).up() as run:
         pids = [run["one"].pid, run["two"].pid]
         eventually(lambda: "here" in run["one"].logs() and "here" in run["two"].logs())
@@ -192,7 +194,7 @@ def test_a_node_that_dies_while_it_stops_leaves_nothing_and_is_no_error(tmp_path
 
 def test_a_node_that_hangs_is_ended_by_a_stop_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(releasing, "HURRY_TIMEOUT_S", 0.2)
     with load(tmp_path, TWO).up() as run:
         pid, node = run["one"].pid, node_of("shop")
@@ -205,12 +207,14 @@ def test_a_node_that_hangs_is_ended_by_a_stop_at_once(
 
 def test_a_node_that_dies_before_anything_was_started_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     from stackdsl.session import preparing
 
     look = preparing.look
 
-    async def kill_and_look(node, books, run, previous):
+    async def kill_and_look(
+        node: ports.Node, books: store.Store, run: str, previous: plans.Plan | None
+    ) -> facts.Facts:
         os.kill(node_of(run), signal.SIGKILL)
         return await look(node, books, run, previous)
 
@@ -224,7 +228,7 @@ def test_a_node_that_dies_before_anything_was_started_is_told_at_once(
 # --- the controller ------------------------------------------------------------------------------
 
 
-def test_what_was_adopted_is_not_taken_by_a_run_that_would_end_it(tmp_path: Path):
+def test_what_was_adopted_is_not_taken_by_a_run_that_would_end_it(tmp_path: Path) -> None:
     file = write(tmp_path, TWO)
     pids = start_and_lose_controller(file)
     try:
@@ -236,7 +240,7 @@ def test_what_was_adopted_is_not_taken_by_a_run_that_would_end_it(tmp_path: Path
         stop("shop")
 
 
-def test_within_its_grace_a_run_is_taken_back_by_the_next_start(tmp_path: Path):
+def test_within_its_grace_a_run_is_taken_back_by_the_next_start(tmp_path: Path) -> None:
     file = write(
         tmp_path,
         TWO + '\n    from stackdsl import Stack\n    Stack("shop", on_crash="grace 60s")\n',
@@ -250,7 +254,7 @@ def test_within_its_grace_a_run_is_taken_back_by_the_next_start(tmp_path: Path):
         stop("shop")
 
 
-def test_a_stop_within_its_grace_ends_what_would_start_again(tmp_path: Path):
+def test_a_stop_within_its_grace_ends_what_would_start_again(tmp_path: Path) -> None:
     text = TWO.replace("service()", 'service(restart="always")')
     file = write(
         tmp_path,
@@ -262,7 +266,7 @@ def test_a_stop_within_its_grace_ends_what_would_start_again(tmp_path: Path):
     assert not any(map(is_alive, [node, *pids.values()]))
 
 
-def test_a_run_waits_for_the_end_of_the_one_before_whose_owner_was_killed(tmp_path: Path):
+def test_a_run_waits_for_the_end_of_the_one_before_whose_owner_was_killed(tmp_path: Path) -> None:
     file = write(tmp_path, STUBBORN)
     script = write(
         tmp_path,
