@@ -6,6 +6,7 @@ notes when they grew (`sightings`) and punches holes at their heads, so that the
 within a bound and offsets stay true. Files are never truncated here.
 """
 
+import asyncio
 import errno
 import os
 import time
@@ -47,6 +48,7 @@ class LogKeeper:
         )
         self._has_folder = False
         self._room_seen_at = 0.0
+        self._room_timer: asyncio.TimerHandle | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -158,6 +160,8 @@ class LogKeeper:
         self._callbacks.clear()
         for name, stream in tuple(self._upkeeps):
             self._note(name, stream, self.size(name, stream))
+        if self._room_timer is not None:
+            self._room_timer.cancel()
         self._upkeeps.clear()
         self._growth.close()
 
@@ -193,14 +197,21 @@ class LogKeeper:
             kept.bound()
         except OSError as error:
             self._tell(f'cannot keep within its bound "{kept.path}"', error)
-        self._look_for_room()
+        self._look_for_room(is_growing=True)
         for callback in tuple(self._callbacks):
             callback(name, stream)
 
-    def _look_for_room(self) -> None:
+    def _look_for_room(self, *, is_growing: bool = False) -> None:
         """Tell when the disk under the logs is full; looks once a second at most."""
+        if self._room_timer is not None:
+            return
         now = time.monotonic()
-        if now - self._room_seen_at < _ROOM_LOOK_S:
+        left_s = self._room_seen_at + _ROOM_LOOK_S - now
+        if left_s > 0:
+            if not is_growing:
+                return
+            # What fills the disk now may be the last that grows: nothing would look again.
+            self._room_timer = asyncio.get_running_loop().call_later(left_s, self._look_again)
             return
         self._room_seen_at = now
         folder = logfiles.folder_of(self._folder)
@@ -212,6 +223,10 @@ class LogKeeper:
         if disk.f_blocks and free * disk.f_frsize < _ROOM_BYTES:
             full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._tell(f'cannot keep the output of services in "{folder}"', full)
+
+    def _look_again(self) -> None:
+        self._room_timer = None
+        self._look_for_room()
 
     def _tell(self, what: str, error: OSError) -> None:
         kind, _, _ = what.partition('"')

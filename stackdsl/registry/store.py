@@ -13,7 +13,7 @@ from typing import Any
 
 from stackdsl.model import errors, plans
 from stackdsl.model.data import dataclass
-from stackdsl.registry import owners
+from stackdsl.registry import owners, reserves
 from stackdsl.wire import codec
 
 SCHEMA_VERSION = 1
@@ -86,22 +86,38 @@ class Store:
                 os.makedirs(self.root, mode=0o700, exist_ok=True)
                 if not self.exists:
                     self._create()
-                connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-                try:
-                    self._check_version(connection)
-                except BaseException:
-                    connection.close()
-                    raise
+                self._connection = self._connect()
             except sqlite3.Error as error:
-                raise self._broken(error) from error
+                broken = self._broken(error)
+                if broken.code != "state.disk-full" or not self.exists:
+                    raise broken from error
+                self._connection = self._connect_on_full_disk()
             except OSError as error:
                 raise errors.HostError(
                     "state.unwritable",
                     f'cannot open the state folder "{self.root}": {error.strerror}',
                     do="make it writable, or name another in $STACKDSL_STATE",
                 ) from error
-            self._connection = connection
         return self._connection
+
+    def _connect(self, *, is_alone: bool = False) -> sqlite3.Connection:
+        """Open the file. ``is_alone``: shut others out, which needs no room for shared memory.
+        Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory."""
+        connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+        try:
+            if is_alone:
+                connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+            self._check_version(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect_on_full_disk(self) -> sqlite3.Connection:
+        try:
+            return self._connect(is_alone=not reserves.spend(self.root))
+        except sqlite3.Error as error:
+            raise self._broken(error) from error
 
     def _create(self) -> None:
         """Make the file aside and put it in place whole: two that create it at the same moment do
@@ -133,7 +149,8 @@ class Store:
 
     def _broken(self, error: sqlite3.Error) -> errors.StackError:
         text = str(error)
-        if "full" in text:
+        is_refused = isinstance(error, sqlite3.OperationalError) and "I/O" in text
+        if "full" in text or (is_refused and reserves.is_full(self.root)):
             return errors.HostError(
                 "state.disk-full",
                 f'cannot write the state in "{self.path}": the disk is full',
@@ -144,6 +161,13 @@ class Store:
                 "state.locked",
                 f'cannot open the state in "{self.path}": another process holds it',
                 do="run the command again",
+            )
+        if is_refused:
+            return errors.HostError(
+                "state.refused",
+                f'cannot use the state in "{self.path}": {text}',
+                why="the disk refused to read or write",
+                do="look at the disk (df, dmesg); what runs goes on running",
             )
         return errors.UsageError(
             "state.corrupt",
@@ -159,12 +183,26 @@ class Store:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # a full disk may have ended it
+                    connection.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._broken(error) from error
+
+    def _write_last(self, statement: str, values: tuple[object, ...]) -> None:
+        """Write what gives a run back; on a full disk into the room set aside for it."""
+        for is_last in (False, True):
+            try:
+                with self._transaction() as connection:
+                    connection.execute(statement, values)
+            except errors.HostError as error:
+                if is_last or error.code != "state.disk-full" or not reserves.spend(self.root):
+                    raise
+            else:
+                reserves.keep(self.root)
+                return
 
     def records(self) -> tuple[Record, ...]:
         """Return every run that has not ended, by name; an absent file holds none."""
@@ -213,6 +251,7 @@ class Store:
                     record.node.start, *record.block, plan[0] if plan else None,
                 ),
             )  # fmt: skip
+        reserves.keep(self.root)
         return None
 
     def claim_block(self, run: str, block: tuple[int, int]) -> bool:
@@ -261,15 +300,11 @@ class Store:
 
     def release(self, run: str) -> None:
         """Let go of a run that lives on without a controller."""
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE runs SET controller_pid=0, controller_start=0 WHERE run=?", (run,)
-            )
+        self._write_last("UPDATE runs SET controller_pid=0, controller_start=0 WHERE run=?", (run,))
 
     def remove(self, run: str, run_id: str) -> None:
         """Drop a run's row once everything of it was given back."""
-        with self._transaction() as connection:
-            connection.execute("DELETE FROM runs WHERE run=? AND run_id=?", (run, run_id))
+        self._write_last("DELETE FROM runs WHERE run=? AND run_id=?", (run, run_id))
 
 
 def new_record(

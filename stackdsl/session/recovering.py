@@ -185,7 +185,7 @@ def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
     for record in store.records():
         if record.has_controller or (names and record.run not in names):
             continue
-        end_orphaned(store, record)
+        _end_and_drop(store, record)
         ended.append(record.run)
     folders: list[str] = []
     alive = {record.run for record in store.records()}
@@ -196,6 +196,17 @@ def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
             shutil.rmtree(os.path.join(runs, name), ignore_errors=True)
             folders.append(name)
     return Cleaned(runs=tuple(ended), folders=tuple(folders))
+
+
+def _end_and_drop(store: stores.Store, record: stores.Record) -> None:
+    """End a run without a controller; its folder goes first where a full disk wants room."""
+    try:
+        end_orphaned(store, record)
+    except errors.HostError as error:
+        if error.code != "state.disk-full":
+            raise
+        shutil.rmtree(record.folder, ignore_errors=True)
+        store.remove(record.run, record.run_id)
 
 
 def open_store() -> stores.Store:
