@@ -18,6 +18,8 @@ Key = tuple[str, Stream]
 
 # Where no watch can tell of new logs.
 _FOLDER_POLL_S = 0.25
+# How long a new log may wait for others that appear with it.
+_OPEN_PAUSE_S = 0.03
 # Other tasks of the reader's loop get their turn at least this often.
 _TURN_BYTES = 1024 * 1024
 
@@ -40,6 +42,8 @@ class LogReader:
         self._positions: dict[Key, logfiles.Position] = {}
         self._grown: set[Key] = set()
         self._unwatched: set[Key] = set()
+        self._fresh: set[Key] = set()
+        self._opening: asyncio.TimerHandle | None = None
         self._is_winding_down = False
         self._renewed: set[Key] = set()
         self._growth: growth.Growth | None = None
@@ -219,10 +223,22 @@ class LogReader:
         key = logfiles.parse(file_name)
         if key is None:
             return
-        if key in self._positions:
-            self._see_growth(key)(-1)
-            self._unwatched.add(key)
-        self._open_new((key,))
+        if key not in self._positions:
+            # many services that start at once are taken up together
+            self._fresh.add(key)
+            if self._opening is None:
+                loop = asyncio.get_running_loop()
+                self._opening = loop.call_later(_OPEN_PAUSE_S, self._open_fresh)
+            return
+        self._see_growth(key)(-1)
+        self._unwatched.add(key)
+        if self._wake is not None:
+            self._wake.set()
+
+    def _open_fresh(self) -> None:
+        self._opening = None
+        fresh, self._fresh = self._fresh, set()
+        self._open_new(sorted(fresh))
         if self._wake is not None:
             self._wake.set()
 
@@ -233,6 +249,9 @@ class LogReader:
         position.close()
 
     def _close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
         if self._growth is not None:
             self._growth.close()
             self._growth = None
