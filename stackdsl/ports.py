@@ -1,6 +1,6 @@
 """What the engine asks of a node, as Protocols. Every implementation passes tests/contract."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 from stackdsl.model import events, facts, plans, reports, specs, states
@@ -125,6 +125,6 @@ class RunControl(Protocol):
     async def stop_run(self, at_once: bool) -> None:
         """End the run: everything stopped in order (or at once), everything given back."""
 
-    def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
+    def events(self, since: int | None, logs: bool) -> AsyncGenerator[events.Event, None]:
         """Yield events after number ``since`` (None: from now on), then as they happen; ends with
         the run. ``logs``: with lines of output."""

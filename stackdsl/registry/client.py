@@ -3,13 +3,16 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
-from typing import cast
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, cast
 
 from stackdsl import ports
 from stackdsl.model import errors, events, plans, specs, states
 from stackdsl.registry import places, serving
-from stackdsl.wire import calls
+from stackdsl.wire import calls, codec
+
+_ACKNOWLEDGED = serving.UNREAD_MAX // 4
+_Pushed = events.Event | errors.StackError | None  # None: there are no more
 
 
 class Client:
@@ -17,11 +20,9 @@ class Client:
 
     def __init__(self, run: str) -> None:
         self.run = run
-        self._peer = calls.Peer(
-            on_push=self._take, on_lost=lambda _: self._events.put_nowait(None), name=f'run "{run}"'
-        )
-        self._events: asyncio.Queue[events.Event | None] = asyncio.Queue()
-        self._is_subscribed = False
+        self._peer = calls.Peer(on_push=self._take, on_lost=self._lose, name=f'run "{run}"')
+        self._readers: dict[int, asyncio.Queue[_Pushed]] = {}
+        self._next_reader = 0
 
     async def open(self, folder: str) -> None:
         """Connect to the run whose folder this is.
@@ -56,8 +57,15 @@ class Client:
             do=f"take it back with `stackdsl start`, or end it: stackdsl stop {self.run}",
         )
 
-    def _take(self, value: object) -> None:
-        self._events.put_nowait(cast("events.Event | None", value))
+    def _take(self, pushed: tuple[int, events.Event | None, list[dict[str, Any]] | None]) -> None:
+        number, event, failure = pushed
+        if number in self._readers:
+            said = event if failure is None else codec.decode_error(failure)
+            self._readers[number].put_nowait(said)
+
+    def _lose(self, _peer: calls.Peer) -> None:
+        for queue in self._readers.values():
+            queue.put_nowait(None)
 
     def close(self) -> None:
         """End the connection."""
@@ -121,11 +129,21 @@ class Client:
         """See `ports.RunControl`."""
         await self._peer.call("stop_run", at_once)
 
-    async def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
-        """See `ports.RunControl`; one reader per client."""
-        await self._peer.call("subscribe", since, logs)
-        while True:
-            event = await self._events.get()
-            if event is None:
-                return
-            yield event
+    async def events(self, since: int | None, logs: bool) -> AsyncGenerator[events.Event, None]:
+        """See `ports.RunControl`."""
+        self._next_reader += 1
+        number = self._next_reader
+        queue = self._readers[number] = asyncio.Queue()
+        taken = 0
+        try:
+            await self._peer.call("subscribe", number, since, logs)
+            while (said := await queue.get()) is not None:
+                if isinstance(said, errors.StackError):
+                    raise said
+                taken += 1
+                if taken % _ACKNOWLEDGED == 0:
+                    self._peer.tell("acknowledge", number, _ACKNOWLEDGED)
+                yield said
+        finally:
+            del self._readers[number]
+            self._peer.tell("unsubscribe", number)

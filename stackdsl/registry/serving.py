@@ -1,20 +1,57 @@
 """A controller's socket: serves `ports.RunControl` to other processes of the same user."""
 
 import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from stackdsl import ports
-from stackdsl.model import errors
+from stackdsl.model import errors, events
 from stackdsl.registry import places
-from stackdsl.wire import calls
+from stackdsl.wire import calls, codec
 
 SOCKET_NAME = "control.sock"
 _CALLS = (
     "status", "plan", "secrets", "settled", "start_services", "stop_services", "restart_services",
     "do_task", "wait_for", "execute", "surroundings", "change", "stop_run",
 )  # fmt: skip
+_WAITS = ("settled", "wait_for", "execute")
+UNREAD_MAX = 2000
+_EVENTS_A_TURN = 64
+
+
+class _Subscription:
+    """Events on their way to one reader: it says when it has taken them, else no more are sent."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._sent = 0
+        self._unread = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    def acknowledge(self, count: int) -> None:
+        """Take note that the reader has taken so many."""
+        self._unread -= count
+        if self._unread < UNREAD_MAX:
+            self._has_room.set()
+
+    async def wait_for_room(self, peer: calls.Peer) -> None:
+        """Return when one more may be sent; other tasks get their turn now and then."""
+        self._unread += 1
+        self._sent += 1
+        if self._unread >= UNREAD_MAX:
+            self._has_room.clear()
+        if self._sent % _EVENTS_A_TURN == 0:
+            await asyncio.sleep(0)
+        await self._has_room.wait()
+        await peer.drain()
+
+    def cancel(self) -> None:
+        """Send no more."""
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Server:
@@ -23,8 +60,7 @@ class Server:
     def __init__(self, control: ports.RunControl, group: asyncio.TaskGroup) -> None:
         self._control = control
         self._group = group
-        self._peers: set[calls.Peer] = set()
-        self._readers: dict[calls.Peer, list[asyncio.Task[None]]] = {}
+        self._peers: dict[calls.Peer, dict[int, _Subscription]] = {}
         self._server: asyncio.Server | None = None
         self._path = ""
 
@@ -36,11 +72,14 @@ class Server:
             if os.path.lexists(self._path):
                 os.unlink(self._path)
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            mask = os.umask(0o177)
             try:
+                # not by umask(2), which is the whole process's. Source: unix_bind in the kernel
+                # makes the file with the mode of the socket.
+                os.fchmod(listener.fileno(), 0o600)
                 listener.bind(places.short_socket_path(folder_fd, SOCKET_NAME))
-            finally:
-                os.umask(mask)
+            except BaseException:
+                listener.close()
+                raise
         finally:
             os.close(folder_fd)
         self._server = await asyncio.get_running_loop().create_unix_server(
@@ -53,30 +92,57 @@ class Server:
 
     def _new_peer(self) -> calls.Peer:
         handlers: dict[str, calls.Handler] = {name: getattr(self._control, name) for name in _CALLS}
-        peer = calls.Peer(handlers, on_lost=self._lose, name="the client")
+        peer = calls.Peer(handlers, on_lost=self._lose, name="the client", waits=_WAITS)
+        mine: dict[int, _Subscription] = {}
 
-        async def subscribe(since: int | None, logs: bool) -> None:
-            task = self._group.create_task(
-                self._push_events(peer, self._control.events(since, logs)), name="push events"
+        async def subscribe(number: int, since: int | None, logs: bool) -> None:
+            if peer.is_lost:  # meanwhile: nobody would ever cancel it
+                return
+            subscription = mine[number] = _Subscription()
+            subscription.task = self._group.create_task(
+                self._push_events(peer, number, subscription, self._control.events(since, logs)),
+                name="push events",
             )
-            self._readers.setdefault(peer, []).append(task)
 
-        handlers["subscribe"] = subscribe
-        self._peers.add(peer)
+        async def acknowledge(number: int, count: int) -> None:
+            if number in mine:
+                mine[number].acknowledge(count)
+
+        async def unsubscribe(number: int) -> None:
+            if number in mine:
+                mine.pop(number).cancel()
+
+        handlers |= {"subscribe": subscribe, "acknowledge": acknowledge, "unsubscribe": unsubscribe}
+        self._peers[peer] = mine
         return peer
 
-    async def _push_events(self, peer: calls.Peer, source: AsyncIterator[object]) -> None:
-        async for event in source:
-            if peer.is_lost:
-                return
-            peer.push(event)
-            await peer.drain()
-        peer.push(None)
+    async def _push_events(
+        self,
+        peer: calls.Peer,
+        number: int,
+        subscription: _Subscription,
+        source: AsyncGenerator[events.Event, None],
+    ) -> None:
+        """Push ``(number, event, None)`` for each event, then ``(number, None, error or None)``."""
+        failure: errors.StackError | None = None
+        try:
+            async with contextlib.aclosing(source):
+                async for event in source:
+                    peer.push((number, event, None))
+                    await subscription.wait_for_room(peer)
+        except errors.StackError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - around one step: one reader's fault is not the run's
+            failure = errors.InternalError(
+                "internal.events",
+                f"cannot go on with the events: {type(error).__name__}: {error}",
+                do="this is a bug of stackdsl: please report it",
+            )
+        peer.push((number, None, None if failure is None else codec.encode_error(failure)))
 
     def _lose(self, peer: calls.Peer) -> None:
-        self._peers.discard(peer)
-        for task in self._readers.pop(peer, ()):
-            task.cancel()
+        for subscription in self._peers.pop(peer, {}).values():
+            subscription.cancel()
 
     async def close(self) -> None:
         """Stop listening, let answers out, end every connection."""
@@ -84,11 +150,10 @@ class Server:
             self._server.close()
             if os.path.lexists(self._path):
                 os.unlink(self._path)
-        for peer in tuple(self._peers):
+        for peer, subscriptions in tuple(self._peers.items()):
             peer.close()
-        for tasks in tuple(self._readers.values()):
-            for task in tasks:
-                task.cancel()
+            for subscription in subscriptions.values():
+                subscription.cancel()
 
 
 async def refuse(connected: socket.socket, error: errors.StackError) -> None:

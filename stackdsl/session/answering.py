@@ -1,7 +1,7 @@
 """Answers: everything that may be asked of a living run; implements `ports.RunControl`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from stackdsl import ports
 from stackdsl.model import errors, events, plans, specs, states
@@ -83,12 +83,13 @@ class Answers:
 
     def _is_in(self, names: Sequence[str], wanted: Sequence[str]) -> bool:
         if names:
-            replicas = self._controller.engine.ledger.replicas
-            return all(replicas[name].state in wanted for name in names)
+            known = self._controller.engine.ledger.replicas
+            return all(name in known and known[name].state in wanted for name in names)
         return self._controller.run_state in wanted
 
     def _raise_if_hopeless(self, names: Sequence[str], wanted: Sequence[str]) -> None:
         eng = self._controller.engine
+        self._find(names)  # a change may have taken some of them out of the stack
         failed = [
             replica
             for replica in eng.ledger.failed_for_good()
@@ -110,7 +111,7 @@ class Answers:
             f"{name} is {replicas[name].state}"
             + (f" ({replicas[name].probe})" if replicas[name].probe else "")
             for name in names or sorted(replicas)
-            if names or replicas[name].state not in ("ready", "completed")
+            if name in replicas and (names or replicas[name].state not in ("ready", "completed"))
         ]
         return "; ".join(rows)
 
@@ -146,7 +147,10 @@ class Answers:
         if rest:
             await self.start_services(rest)
         for name in alive:
-            await self.wait_for(name, ("ready", "completed"), None)
+            await self.wait_for(name, ("ready", "completed", "stopped"), None)
+            replica = eng.ledger.replicas.get(name)
+            if replica is not None and replica.state == "stopped":
+                raise replicas.stopped_error(replica)
 
     async def do_task(self, name: str) -> states.ServiceStatus:
         """See `ports.RunControl`."""
@@ -195,7 +199,7 @@ class Answers:
         """See `ports.RunControl`."""
         await self._controller.stop_run(at_once=at_once)
 
-    async def events(self, since: int | None, logs: bool) -> AsyncIterator[events.Event]:
+    async def events(self, since: int | None, logs: bool) -> AsyncGenerator[events.Event, None]:
         """See `ports.RunControl`."""
         if logs and self._log_task is None:
             # from now on until the end: begun anew, it would tell everything a second time
@@ -207,16 +211,20 @@ class Answers:
     async def _emit_logs(self) -> None:
         reader = following.LogReader(self.folder)
         self._controller.group.create_task(self._stop_at_the_end(reader), name="end of logs")
-        async for chunk in reader.follow():
-            if self._controller.ended.is_set():
-                return
-            text = chunk.data.decode(errors="replace").removesuffix("\n")
-            self._controller.timeline.emit(
-                "log",
-                chunk.name,
-                details={"stream": chunk.stream, "lines": tuple(text.split("\n"))},
-                time_ns=chunk.time_ns,
-            )
+        line = self._controller.timeline
+        try:
+            async for chunk in reader.follow():
+                if self._controller.ended.is_set():
+                    return
+                text = chunk.data.decode(errors="replace").removesuffix("\n")
+                line.emit(
+                    "log",
+                    chunk.name,
+                    details={"stream": chunk.stream, "lines": tuple(text.split("\n"))},
+                    time_ns=chunk.time_ns,
+                )
+        except OSError as error:  # a limit on watches or open files: a reader may not end the run
+            line.emit("host", controlling.HOST, state="logs-unread", reason=str(error))
 
     async def _stop_at_the_end(self, reader: following.LogReader) -> None:
         await self._controller.ended.wait()

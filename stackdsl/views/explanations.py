@@ -403,6 +403,8 @@ _TABLE: dict[str, tuple[str, str]] = {
     "internal.codec": ("a message between our processes cannot be read", _BUG),
     "internal.command": ("a command failed in a way that nobody thought of", _BUG),
     "internal.controller": ("the controller process of a run could not start", _BUG),
+    "internal.events": ("the events of a run could not be told to one of its readers", _BUG),
+    "internal.frame": ("a message between our processes is too large", _BUG),
     "internal.load": ("a stack was loaded as something else", _BUG),
     "internal.resolve": ("the plan of a replica could not be finished", _BUG),
     "internal.stop": ("the stop of a run was cut short; stackdsl clean ends what is left", _BUG),

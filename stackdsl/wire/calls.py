@@ -1,12 +1,13 @@
 """Calls over one byte stream: each frame is a 4-byte big-endian length and a JSON value.
 
 A frame is a call ``{"id", "call", "args"}``, its answer ``{"id", "value"}`` or ``{"id", "error"}``,
-or a push ``{"push": value}``. Both ends may call. Answers come in any order.
+or a push ``{"push": value}``. Both ends may call. Answers come in any order; a call with the id 0
+wants none. What is no frame ends the stream.
 """
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Any
 
 from stackdsl.model import errors
@@ -18,8 +19,9 @@ Handler = Callable[..., Awaitable[object]]
 
 
 class Peer(asyncio.Protocol):
-    """One end of a stream. ``handlers`` answer calls by name; ``on_push`` takes pushes;
-    ``on_lost`` is called once when the stream ends."""
+    """One end of a stream. ``handlers`` answer calls by name; those in ``waits`` are given up when
+    the stream ends, the others are seen through. ``on_push`` takes pushes; ``on_lost`` is called
+    once when the stream ends."""
 
     def __init__(
         self,
@@ -28,8 +30,10 @@ class Peer(asyncio.Protocol):
         on_push: Callable[[Any], None] | None = None,
         on_lost: Callable[["Peer"], None] | None = None,
         name: str = "the other end",
+        waits: Container[str] = (),
     ) -> None:
         self._handlers = handlers or {}
+        self._waits = waits
         self._on_push = on_push
         self._on_lost = on_lost
         self._name = name
@@ -38,6 +42,7 @@ class Peer(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._next_id = 0
         self._answering: set[asyncio.Task[None]] = set()
+        self._given_up: set[asyncio.Task[None]] = set()
         self._writable = asyncio.Event()
         self._writable.set()
         self.is_lost = False
@@ -55,6 +60,8 @@ class Peer(asyncio.Protocol):
             if not future.done():
                 future.set_exception(self._lost_error())
         self._waiting.clear()
+        for task in self._given_up:
+            task.cancel()
         if self._on_lost is not None:
             self._on_lost(self)
 
@@ -79,7 +86,12 @@ class Peer(asyncio.Protocol):
                 break
             body = bytes(self._buffer[position + 4 : position + 4 + length])
             position += 4 + length
-            self._take(json.loads(body))
+            try:
+                self._take(json.loads(body))
+            except (ValueError, TypeError, KeyError, errors.InternalError):
+                # another protocol, or another version: who waits here is told that it ended
+                self.close()
+                return
         if position:
             del self._buffer[:position]
 
@@ -91,6 +103,9 @@ class Peer(asyncio.Protocol):
             )
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
+            if frame["call"] in self._waits:
+                self._given_up.add(task)
+                task.add_done_callback(self._given_up.discard)
         elif "push" in frame:
             if self._on_push is not None:
                 self._on_push(codec.decode(frame["push"]))
@@ -98,10 +113,13 @@ class Peer(asyncio.Protocol):
             future = self._waiting.pop(frame["id"], None)
             if future is None or future.done():
                 return
-            if "error" in frame:
-                future.set_exception(codec.decode_error(frame["error"]))
-            else:
-                future.set_result(codec.decode(frame["value"]))
+            try:
+                if "error" in frame:
+                    future.set_exception(codec.decode_error(frame["error"]))
+                else:
+                    future.set_result(codec.decode(frame["value"]))
+            except errors.InternalError as error:  # of another version: the caller is told
+                future.set_exception(error)
 
     async def _answer(self, frame: dict[str, Any]) -> None:
         try:
@@ -115,19 +133,28 @@ class Peer(asyncio.Protocol):
             value = await handler(*codec.decode(frame["args"]))
             self._send({"id": frame["id"], "value": codec.encode(value)})
         except errors.StackError as error:
-            self._send({"id": frame["id"], "error": codec.encode_error(error)})
+            self._refuse(frame, error)
+        except asyncio.CancelledError:
+            self._refuse(frame, _fault(frame, "it was given up"))
+            raise
         except Exception as error:  # noqa: BLE001 - around one step: the caller must get an answer
-            bug = errors.InternalError(
-                "internal.call",
-                f'cannot answer "{frame["call"]}": {type(error).__name__}: {error}',
-                do="this is a bug of stackdsl: please report it",
-            )
-            self._send({"id": frame["id"], "error": codec.encode_error(bug)})
+            self._refuse(frame, _fault(frame, f"{type(error).__name__}: {error}"))
+
+    def _refuse(self, frame: dict[str, Any], error: errors.StackError) -> None:
+        self._send({"id": frame["id"], "error": codec.encode_error(error)})
 
     def _send(self, frame: dict[str, Any]) -> None:
         if self._transport is None or self.is_lost:
             return
         body = json.dumps(frame, separators=(",", ":")).encode()
+        if len(body) > FRAME_LIMIT_BYTES:
+            # the other end would end the stream, and everything else on it
+            raise errors.InternalError(
+                "internal.frame",
+                f"cannot send {len(body)} bytes to {self._name}: a message holds"
+                f" {FRAME_LIMIT_BYTES} at most",
+                do="ask for less at once, or report this bug of stackdsl",
+            )
         self._transport.write(len(body).to_bytes(4, "big") + body)
 
     def _lost_error(self) -> errors.StackError:
@@ -147,13 +174,17 @@ class Peer(asyncio.Protocol):
             raise self._lost_error()
         self._next_id += 1
         number = self._next_id
+        self._send({"id": number, "call": name, "args": codec.encode(args)})
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        self._send({"id": number, "call": name, "args": codec.encode(args)})
         try:
             return await future
         finally:
             self._waiting.pop(number, None)
+
+    def tell(self, name: str, *args: object) -> None:
+        """Call the other end and want no answer; never waits."""
+        self._send({"id": 0, "call": name, "args": codec.encode(args)})
 
     def push(self, value: object) -> None:
         """Send a value that needs no answer; never waits."""
@@ -167,3 +198,11 @@ class Peer(asyncio.Protocol):
         """End the stream."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _fault(frame: dict[str, Any], detail: str) -> errors.InternalError:
+    return errors.InternalError(
+        "internal.call",
+        f'cannot answer "{frame["call"]}": {detail}',
+        do="this is a bug of stackdsl: please report it",
+    )
