@@ -47,7 +47,7 @@ def look_at_self() -> Mine:
     sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
     tasks = Path("/proc/self/task").glob("*/children")
     return Mine(
-        children=frozenset(int(pid) for task in tasks for pid in task.read_text().split()),
+        children=frozenset(int(pid) for task in tasks for pid in _read(task).split()),
         listeners=frozenset(sockets & listening),
     )
 
@@ -55,6 +55,13 @@ def look_at_self() -> Mine:
 def find_processes(home: str) -> dict[int, str]:
     """Return the processes, by pid, that carry a test's state folder; their command lines."""
     return {pid: _command(pid) for pid in _pids() if pid != os.getpid() and _carries(pid, home)}
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:  # the thread has ended
+        return ""
 
 
 def name_children(pids: frozenset[int]) -> dict[int, str]:

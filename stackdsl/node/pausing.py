@@ -5,6 +5,7 @@ is later than the sum of its parts by half of that, and a slow one costs next to
 """
 
 STANDING_S = 10.0
+ANSWERED_S = 0.025
 _LEAST_S = 0.001
 _SHARE = 0.01
 _CAP_S = 1.0

@@ -97,6 +97,9 @@ class Trial:
             pause_s = timing.interval_s
             if pause_s is None:
                 pause_s = pausing.next_pause_s(now - self.subject.since, self._cost_s(now - begun))
+                if seen and isinstance(self.check.probe, probes.Http):
+                    # it listens and is asked to work, and may log every request
+                    pause_s = max(pause_s, pausing.ANSWERED_S)
             if seen and isinstance(self.check.probe, probes.Notify):
                 await self._wait_for_notice()
             else:

@@ -385,7 +385,7 @@ class Engine:
         """Finish or fail the walk's steps that wait for this replica."""
         name, state = replica.planned.name, replica.state
         if state == "failed" and replica.is_final:
-            error: errors.StackError | None = replicas.failure_of(replica)
+            error: errors.StackError | None = replicas.failure_of(replica, self.current_plan.run)
             for kind in ("start", "ready", "task", "completed"):
                 if f"{kind}:{name}" in walk and not walk.waits_for(f"{kind}:{name}"):
                     self._fail(walk, f"{kind}:{name}", error)

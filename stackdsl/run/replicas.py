@@ -165,17 +165,17 @@ def stopped_error(replica: Replica) -> errors.ServiceError:
     )
 
 
-def failure_of(replica: Replica) -> errors.ServiceError:
-    """Return the error that says why a replica failed."""
+def failure_of(replica: Replica, run: str) -> errors.ServiceError:
+    """Return the error that says why a replica of a run failed."""
     planned = replica.planned
+    logs = f"stackdsl logs {run} {planned.name}"
     verb = "complete task" if planned.kind == "task" else "run service"
     return errors.ServiceError(
         "run.task-failed" if planned.kind == "task" else "run.service-failed",
         f'cannot {verb} "{planned.name}": {replica.reason or "it failed"}',
         where=planned.where,
         why=replica.why or (replica.probe and f"last probe: {replica.probe}"),
-        do=replica.do
-        or f"read its output: stackdsl logs {planned.name}; then mend the command or its needs",
+        do=replica.do or f"read its output: {logs}; then mend the command or its needs",
         lines=replica.lines,
     )
 

@@ -97,7 +97,7 @@ class Answers:
         ]
         is_over = bool(names) or self._controller.run_state == "failed"
         if failed and is_over and "failed" not in wanted:
-            errors.raise_all([replicas.failure_of(replica) for replica in failed])
+            errors.raise_all([replicas.failure_of(replica, self.run) for replica in failed])
         if self._controller.ended.is_set():
             raise errors.ServiceError(
                 "run.ended",

@@ -124,7 +124,7 @@ async def _watch(
                 return 0
         failed = controller.engine.ledger.failed_for_good() if is_up else []
         if failed:
-            view.fail(replicas.failure_of(failed[0]))
+            view.fail(replicas.failure_of(failed[0], controller.run))
             return 1
         if is_up and controller.engine.ledger.is_all_completed():
             return 0
