@@ -132,7 +132,7 @@ async def _print_events(
     paint = streams.paint_for(sys.stdout)
     async with background.connect(record) as client:
         last = None if is_following else (await client.status()).seq
-        if last is not None and since >= last:
+        if since == last:
             return 0
         async for event in _read_kept(client.events(since, logs=has_logs), last):
             if as_json:

@@ -108,10 +108,14 @@ class Timeline:
         while True:
             oldest = self._window[0].seq if self._window else self.last_seq + 1
             if position > self.last_seq:
-                # a number of another run: nothing of it is kept here
-                position = 0
-            if position + 1 < oldest:
-                for event in self._tell_gap(position, oldest):
+                # a number of an earlier controller, or of another run: nothing of it is kept here
+                begun = f"event {position} is not of this controller: numbers began anew"
+                for event in self._tell_gap(begun, position, oldest):
+                    yield event
+                position = oldest - 1
+            elif position + 1 < oldest:
+                lost = f"events {position + 1} to {oldest - 1} are no longer kept"
+                for event in self._tell_gap(lost, position + 1, oldest):
                     yield event
                 position = oldest - 1
             while position < self.last_seq:
@@ -129,15 +133,15 @@ class Timeline:
             self._waiters.append(future)
             await future
 
-    def _tell_gap(self, position: int, oldest: int) -> tuple[events.Event, ...]:
+    def _tell_gap(self, reason: str, first: int, oldest: int) -> tuple[events.Event, ...]:
         now_ns = time.time_ns()
         gap = events.Event(
             seq=oldest - 1,
             time_ns=now_ns,
             kind="gap",
             subject="events",
-            reason=f"events {position + 1} to {oldest - 1} are no longer kept",
-            details=(("from", position + 1), ("to", oldest - 1)),
+            reason=reason,
+            details=(("from", first), ("to", oldest - 1)),
         )
         if self._snapshot is None:
             return (gap,)

@@ -45,6 +45,17 @@ async def test_beyond_the_window_a_reader_is_told_the_gap_and_gets_a_snapshot() 
     assert [event.seq for event in rest] == [6, 7, 8]
 
 
+async def test_a_number_of_an_earlier_controller_is_told_as_a_gap_before_all_that_is_kept() -> None:
+    line = timeline.Timeline(snapshot=lambda: "all")
+    for number in range(2):
+        line.emit("run", f"e{number}")
+    line.close()
+    gap, shot, *rest = await collect(line, 99)
+    assert (gap.kind, dict(gap.details)) == ("gap", {"from": 99, "to": 0})
+    assert dict(shot.details) == {"snapshot": "all"}
+    assert [event.seq for event in rest] == [1, 2]
+
+
 async def test_a_reader_that_falls_behind_the_window_is_told_the_gap() -> None:
     line = timeline.Timeline(window_events=3)
     line.emit("step", "start:0")
