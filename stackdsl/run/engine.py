@@ -18,6 +18,7 @@ from stackdsl.run import replicas, timeline, walking
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
 
 REPORT_TIMEOUT_S = 2.0
+START_BATCH = 25
 
 
 class Engine:
@@ -166,7 +167,10 @@ class Engine:
 
     def _begin_starts(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for host, mine in self._by_host(steps).items():
-            self._spawn(f"start on {host}", self._start_on(walk, host, mine))
+            # the node starts the first ones while the next are still being written out for it
+            for at in range(0, len(mine), START_BATCH):
+                batch = mine[at : at + START_BATCH]
+                self._spawn(f"start on {host}", self._start_on(walk, host, batch))
 
     async def _start_on(self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]) -> None:
         wanted: list[specs.ServiceSpec] = []
