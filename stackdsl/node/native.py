@@ -303,6 +303,8 @@ class NativeNode:
         await self._forwards.close()
         beginning.begin_leaving(self._around)
         await beginning.end_left(self._around)
+        # the kernel gives watches back slowly: it may do so while we drop the folders
+        self._around.keeper.close()
         for replica in self._replicas.values():
             files.drop(replica.spec.dir)
 
