@@ -5,20 +5,24 @@ from stackdsl.model import services
 
 class Patience:
     """The patience left with one replica: delays double to the cap, at most ``max`` in a row; it
-    is whole again after ``reset_after_s`` of readiness."""
+    is whole again after ``reset_after_s`` of readiness. ``is_spent``: the last start asked for was
+    refused for that alone."""
 
     def __init__(self, policy: services.Restart) -> None:
         self._policy = policy
         self._in_a_row = 0
+        self.is_spent = False
 
     def next_delay_s(self, *, has_failed: bool, ready_for_s: float = 0.0) -> float | None:
         """Return how long to wait before the next start, None when there is none."""
         policy = self._policy
+        self.is_spent = False
         if policy.on == "no" or (policy.on == "on-failure" and not has_failed):
             return None
         if ready_for_s >= policy.reset_after_s:
             self._in_a_row = 0
         if self._in_a_row >= policy.max:
+            self.is_spent = True
             return None
         delay_s = min(policy.backoff_s * 2.0 ** min(self._in_a_row, 60), policy.cap_s)
         self._in_a_row += 1

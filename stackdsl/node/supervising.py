@@ -7,6 +7,7 @@ reported in the order in which they came.
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from stackdsl.model import errors, reports, specs, states
@@ -195,14 +196,26 @@ class Replica:
                 has_failed=end.state == "failed", ready_for_s=end.ready_for_s
             )
         if delay_s is None or (end.state == "completed" and self.spec.kind == "task"):
-            self._finish(end)
+            self._finish(self._give_up(end))
             return True
         self._count_restart(end, delay_s)
         return await self._sleep(delay_s)
 
+    def _give_up(self, end: ends.End) -> ends.End:
+        """Say so where no patience is left; what was always to run has failed then."""
+        if self.spec.kind == "task" or not self._patience.is_spent or end.is_hopeless:
+            return end
+        reason = end.reason or ends.describe_exit(end.exit_code)
+        return replace(
+            end,
+            state="failed",
+            reason=f"{reason}; not again ({self._patience.describe()} restarts in a row)",
+            do=end.do or "mend what makes it end, or give it more patience: Restart(max=…)",
+        )
+
     def _count_restart(self, end: ends.End, delay_s: float) -> None:
         self.restarts += 1
-        reason = end.reason
+        reason = end.reason or ends.describe_exit(end.exit_code)
         if delay_s:
             reason = f"{reason}; again in {delay_s:g} s ({self._patience.describe()})"
         self.exit_code = end.exit_code

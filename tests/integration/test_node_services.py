@@ -365,11 +365,16 @@ async def test_a_service_that_waits_to_be_restarted_can_be_stopped(
     assert living.states("t")[-1] == "stopped"
 
 
-async def test_always_restarts_what_exits_with_0(living: native.NativeNode) -> None:
+async def test_always_restarts_what_exits_with_0_until_its_patience_is_spent(
+    living: native.NativeNode,
+) -> None:
     policy = services.Restart(on="always", max=2, backoff_s=0.01)
     await living.node.start([sh("t", "exit 0", restart=policy)])
-    done = await living.until("t", "completed")
-    assert done.restarts == 2
+    done = await living.until("t", "failed")
+    assert (done.restarts, done.exit_code) == (2, 0)
+    assert done.reason == "exited with 0; not again (2 of 2 restarts in a row)"
+    again = [each.reason for each in living.of("t") if each.state == "restarting"]
+    assert again[0] == "exited with 0; again in 0.01 s (1 of 2)"
 
 
 # --- attached -------------------------------------------------------------------------------------
