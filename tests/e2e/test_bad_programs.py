@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import eventually
+
 
 def test_a_program_that_does_not_exist_is_refused_before_anything_starts(
     cli: Any, write_stack: Callable[..., Path], tmp_path: Path
@@ -147,6 +149,47 @@ def test_a_published_port_that_is_taken_is_refused_before_anything_starts(
     assert done.code in (2, 3)
     assert str(taken) in done.stderr
     assert not (tmp_path / "started").exists()
+
+
+def test_a_port_taken_on_every_address_is_refused_before_anything_starts(
+    cli: Any, write_stack: Callable[..., Path], taken: int, tmp_path: Path
+) -> None:
+    file = write_stack(
+        f"""
+        @service()
+        def first(): return ["touch", "started"]
+        @service(port={taken})
+        def a(): return [PY, f"{{PROGRAMS}}/server.py"]
+        """
+    )
+    for command in ("plan", "run"):
+        done = cli(command, file, code=2)
+        assert f"0.0.0.0:{taken}" in done.stderr
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_port_taken_after_the_plan_does_not_make_a_service_ready(
+    cli: Any, write_stack: Callable[..., Path]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    file = write_stack(
+        f"""
+        @task()
+        def planned(): return ["sh", "-c", "until test -e taken; do sleep 0.01; done"]
+        @service(port={port}, needs=[planned], start_timeout=1)
+        def a(): return ["sleep", "1000"]
+        """
+    )
+    run = cli.spawn("run", file)
+    eventually(lambda: cli.states().get("planned") == "running", within_s=10)
+    with socket.create_server(("0.0.0.0", port)):
+        (file.parent / "taken").touch()
+        _, said = run.communicate(timeout=30)
+
+    assert run.returncode == 1
+    assert "not by it" in said
+    assert "another port" in said
 
 
 def test_a_slow_reader_gets_every_line_of_a_burst(
