@@ -8,6 +8,7 @@ Source: cgroups(7), Documentation/admin-guide/cgroup-v2.rst.
 import contextlib
 import os
 import threading
+import time
 
 from stackdsl.model import services
 
@@ -85,6 +86,19 @@ def remove_all(run_id: str) -> bool:
     for controller in ("memory", "cpu"):
         _remove_v1(controller, run_id)
     return not find_all(run_id)
+
+
+def remove_deserted(age_s: float = 60.0, prefix: str = PREFIX) -> None:
+    """Remove cgroups of any run that have been empty for a while: what made them was killed, and
+    its state folder is gone. A living node stands in its own."""
+    root = find_root()
+    if root is None:
+        return
+    for name in os.listdir(root):
+        path = f"{root}/{name}"
+        with contextlib.suppress(OSError):  # it is not empty, or another removes it
+            if name.startswith(prefix) and time.time() - os.stat(path).st_mtime > age_s:
+                os.rmdir(path)
 
 
 def _remove_v1(controller: str, run_id: str) -> None:

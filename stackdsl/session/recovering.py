@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from stackdsl.model import errors
 from stackdsl.model.data import dataclass
-from stackdsl.node import reaping
+from stackdsl.node import cgroups, reaping
 from stackdsl.registry import locks, places
 from stackdsl.registry import store as stores
 
@@ -195,6 +195,7 @@ def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
             reaping.reap_marked("", os.path.join(runs, name), 3.0)
             shutil.rmtree(os.path.join(runs, name), ignore_errors=True)
             folders.append(name)
+    cgroups.remove_deserted()
     return Cleaned(runs=tuple(ended), folders=tuple(folders))
 
 
