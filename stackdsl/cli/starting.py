@@ -106,7 +106,7 @@ class _Starter:
         for notice in plan.warnings:
             self._tell(problems.format_warning(notice, self._paint))
         changes = telling.Changes(plan, self._tell, self._paint)
-        following = asyncio.create_task(_follow(client, changes, since=0), name="follow")
+        following = _begin_following(client, changes, since=0)
         try:
             status = await client.settled()
             await changes.wait_until(status.seq)
@@ -123,7 +123,7 @@ class _Starter:
         async with background.connect(record) as client:
             before = await client.plan()
             changes = telling.Changes(before, self._tell, self._paint)
-            following = asyncio.create_task(_follow(client, changes, since=None), name="follow")
+            following = _begin_following(client, changes, since=None)
             try:
                 if names:
                     await client.start_services(names)
@@ -166,6 +166,14 @@ class _Starter:
     def _tell(self, text: str) -> None:
         if text:
             print(text, file=sys.stderr, flush=True)
+
+
+def _begin_following(
+    client: "clients.Client", changes: telling.Changes, *, since: int | None
+) -> "asyncio.Task[None]":
+    """Tell of changes until the caller cancels it; whoever waits for one does so with a limit."""
+    # a TaskGroup would wrap the errors that the caller shows to people
+    return asyncio.create_task(_follow(client, changes, since=since), name="follow")
 
 
 async def _follow(client: "clients.Client", changes: telling.Changes, *, since: int | None) -> None:
