@@ -46,6 +46,26 @@ class Node(Protocol):
             HostError: a listening address is taken; the others stand.
         """
 
+    async def set_network(self, wanted: specs.Network) -> None:
+        """Make the run's bridge here exactly this; what is plugged in stays. Gone with the run.
+
+        Raises:
+            HostError: the engine or the machine refuses.
+        """
+
+    async def prepare_image(self, image: specs.Image) -> str:
+        """Have an image in the engine: found, pulled or built; return its id. Progress comes as
+        reports.
+
+        Raises:
+            ServiceError: it is not there and cannot be pulled or built.
+            HostError: the engine is not reached.
+        """
+
+    async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
+        """Try each edge by a packet from where its caller will be; return "" or the cause found
+        why it does not get through, for each."""
+
     async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
         """Try each check until it succeeds or time is up; return "" or what was seen, for each."""
 

@@ -15,10 +15,38 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """The Docker engine that a host's containers run on. ``endpoint`` is its address (a URL),
+    ``problem`` why it cannot be used ("": it can) and ``do`` what to do then. ``is_direct``:
+    processes of the host reach the addresses of its containers."""
+
+    endpoint: str
+    version: str = ""
+    api: str = ""
+    problem: str = ""
+    do: str = ""
+    is_direct: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundContainer:
+    """A container that was asked for. ``address`` is the one at which the host reaches it."""
+
+    name: str
+    id: str = ""
+    address: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostFacts:
     """One host. ``addresses`` are its IPv4 addresses without loopback. ``first_port`` is the first
     port that may be bound without privilege (0 where everything may be). ``programs`` are those
-    that were asked for and found, by the name asked. ``users`` likewise."""
+    that were asked for and found, by the name asked. ``users`` likewise. ``engine`` is None where
+    nobody asked. ``subnets`` (CIDR) are those of its routes and of the engine's networks, those of
+    the run itself left out. ``can_network``: interfaces, addresses and namespaces may be made.
+    ``images_missing`` are (reference, why). ``builds`` are (context, fingerprint) of contexts that
+    were asked for. ``containers`` are those that were asked for and found."""
 
     name: str
     kind: Literal["local", "ssh"] = "local"
@@ -31,7 +59,12 @@ class HostFacts:
     has_cpu_limit: bool = False
     programs_missing: tuple[str, ...] = ()
     users_missing: tuple[str, ...] = ()
-    engine: str | None = None
+    engine: Engine | None = None
+    subnets: tuple[str, ...] = ()
+    can_network: bool = False
+    images_missing: tuple[tuple[str, str], ...] = ()
+    builds: tuple[tuple[str, str], ...] = ()
+    containers: tuple[FoundContainer, ...] = ()
     python: str = ""
     kernel: str = ""
 

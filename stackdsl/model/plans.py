@@ -173,6 +173,45 @@ class ProbeExternal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareImage:
+    """Have an image in the engine of a host: there already, pulled or built; ``subject`` is its
+    reference."""
+
+    id: str
+    subject: str
+    needs: tuple[str, ...]
+    cause: str
+    host: str
+    image: specs.Image
+    kind: ClassVar[str] = "image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetNetwork:
+    """Make the run's bridge on a host as given; ``subject`` is the host."""
+
+    id: str
+    subject: str
+    needs: tuple[str, ...]
+    cause: str
+    network: specs.Network
+    kind: ClassVar[str] = "network"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveLinks:
+    """Try the links of a caller by a packet from where it will be; ``subject`` is the caller."""
+
+    id: str
+    subject: str
+    needs: tuple[str, ...]
+    cause: str
+    host: str
+    edges: tuple[specs.Edge, ...]
+    kind: ClassVar[str] = "link"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeepService:
     """Leave a replica that already runs as wanted; done at once."""
 
@@ -191,6 +230,9 @@ Step = (
     | StopService
     | SetForwards
     | ProbeExternal
+    | PrepareImage
+    | SetNetwork
+    | ProveLinks
     | KeepService
 )
 
@@ -210,7 +252,8 @@ class Notice:
 class Plan:
     """Everything that a run will do, before it does anything. ``block`` is the run's loopback
     block (first, last) as 32-bit numbers; ``ports_kept`` remembers ports chosen from
-    20000-29999."""
+    20000-29999; ``networks`` are the run's bridges by host, ``bridge_slots`` each name's place in
+    them."""
 
     stack: str
     run: str
@@ -220,9 +263,11 @@ class Plan:
     steps: tuple[Step, ...]
     warnings: tuple[Notice, ...] = ()
     forwards: tuple[tuple[str, tuple[specs.Forward, ...]], ...] = ()
+    networks: tuple[tuple[str, specs.Network], ...] = ()
     block: tuple[int, int] = (0, 0)
     slots: tuple[tuple[str, int], ...] = ()
     ports_kept: tuple[tuple[str, int], ...] = ()
+    bridge_slots: tuple[tuple[str, int], ...] = ()
 
     def service(self, name: str) -> PlannedService | None:
         """Return one replica by its name."""

@@ -8,7 +8,7 @@ from stackdsl.model.data import dataclass
 class StateReport:
     """A replica came into ``state``. ``time_ns`` is the node's wall clock. ``final``: no restart
     will follow. ``lines`` are its last lines of output when it failed. ``output`` is a completed
-    task's standard output, where wanted."""
+    task's standard output, where wanted. ``container`` is its id in the engine."""
 
     name: str
     state: states.State
@@ -22,6 +22,17 @@ class StateReport:
     output: str | None = None
     why: str = ""
     do: str = ""
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressReport:
+    """How far a long step of ours is (a pull, a build): ``subject`` is an image's reference or a
+    replica, ``text`` a few words. Never more than five a second for one subject."""
+
+    subject: str
+    text: str
+    time_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,4 +56,4 @@ class HostReport:
     time_ns: int
 
 
-Report = StateReport | ProbeReport | HostReport
+Report = StateReport | ProgressReport | ProbeReport | HostReport

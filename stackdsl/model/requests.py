@@ -2,17 +2,24 @@
 
 from typing import Literal
 
-from stackdsl.model import facts, services
+from stackdsl.model import facts, services, specs
 from stackdsl.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What is to be looked up on a host: programs (argv[0], the PATH of ``env`` or of the node,
-    and the folder it starts in), users."""
+    and the folder it starts in), users, images and build contexts, containers (names or ids).
+    ``run_id`` tells what is the run's own. ``has_engine``: look for the engine at all;
+    ``has_networks``: look at routes and privileges."""
 
     programs: tuple[tuple[str, str | None, str], ...] = ()
     users: tuple[str, ...] = ()
+    images: tuple[specs.Image, ...] = ()
+    containers: tuple[str, ...] = ()
+    has_engine: bool = False
+    has_networks: bool = False
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

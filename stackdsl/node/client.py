@@ -59,6 +59,18 @@ class RemoteNode:
         """See `ports.Node.set_forwards`."""
         await self._call("set_forwards", tuple(wanted))
 
+    async def set_network(self, wanted: specs.Network) -> None:
+        """See `ports.Node.set_network`."""
+        await self._call("set_network", wanted)
+
+    async def prepare_image(self, image: specs.Image) -> str:
+        """See `ports.Node.prepare_image`."""
+        return cast("str", await self._call("prepare_image", image))
+
+    async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
+        """See `ports.Node.prove`."""
+        return cast("Sequence[str]", await self._call("prove", tuple(edges), timeout_s))
+
     async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.probe`."""
         return cast("Sequence[str]", await self._call("probe", tuple(checks), timeout_s))

@@ -223,6 +223,18 @@ class NativeNode:
         self._run()
         await self._forwards.set(wanted)
 
+    async def set_network(self, wanted: specs.Network) -> None:
+        """See `ports.Node.set_network`."""
+        raise _not_yet(f'network "{wanted.name}"')
+
+    async def prepare_image(self, image: specs.Image) -> str:
+        """See `ports.Node.prepare_image`."""
+        raise _not_yet(f'image "{image.reference}"')
+
+    async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
+        """See `ports.Node.prove`."""
+        raise _not_yet(f"{len(edges)} links within {timeout_s:g} s")
+
     async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.probe`."""
         around = self._run()
@@ -332,3 +344,9 @@ class NativeNode:
             await beginning.remove_cgroup(self._around)
         beginning.let_go(self._around, is_over=self._is_ending)
         self._around = None
+
+
+def _not_yet(what: str) -> errors.HostError:
+    return errors.HostError(
+        "plan.not-yet", f"cannot make {what}: not yet", do="wait for a later release"
+    )

@@ -19,7 +19,7 @@ _CRASH_LIMIT_S = 3.0
 _ORPHANS_PAUSE_S = 0.02
 _CALLS = (
     "observe", "begin", "start", "stop", "restart", "forget", "set_forwards", "probe", "execute",
-    "inspect",
+    "inspect", "set_network", "prepare_image", "prove",
 )  # fmt: skip
 
 

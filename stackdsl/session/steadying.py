@@ -116,6 +116,18 @@ class SteadyNode:
         """See `ports.Node.set_forwards`."""
         await self._call(lambda node: node.set_forwards(wanted))
 
+    async def set_network(self, wanted: specs.Network) -> None:
+        """See `ports.Node.set_network`."""
+        await self._call(lambda node: node.set_network(wanted))
+
+    async def prepare_image(self, image: specs.Image) -> str:
+        """See `ports.Node.prepare_image`."""
+        return await self._call(lambda node: node.prepare_image(image))
+
+    async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
+        """See `ports.Node.prove`."""
+        return await self._call(lambda node: node.prove(edges, timeout_s))
+
     async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.probe`."""
         return await self._call(lambda node: node.probe(checks, timeout_s))

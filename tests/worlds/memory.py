@@ -6,7 +6,7 @@ Nothing is started, nothing waits for a clock but for what a behaviour names. Pi
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from stackdsl.model import errors, facts, plans, reports, specs, states
@@ -72,6 +72,7 @@ class MemoryNode:
         self.behaviours = dict(behaviours or {})
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.forwards: tuple[specs.Forward, ...] = ()
+        self.network: specs.Network | None = None
         self.journal = {} if journal is None else journal
         self.unreachable: dict[str, str] = {}
         self.executed = Executed(exit_code=0)
@@ -85,14 +86,12 @@ class MemoryNode:
     async def observe(self, wanted: Wanted) -> facts.HostFacts:
         """See `ports.Node.observe`."""
         lost = [name for name, _, _ in wanted.programs if name in self._missing]
-        return facts.HostFacts(
-            name=self._host.name,
-            addresses=self._host.addresses,
-            listeners=self._host.listeners,
-            first_port=self._host.first_port,
-            is_root=self._host.is_root,
-            programs_missing=tuple(lost),
+        images = tuple(
+            (one.reference, "the engine does not have it")
+            for one in wanted.images
+            if one.reference in self._missing
         )
+        return replace(self._host, programs_missing=tuple(lost), images_missing=images)
 
     async def begin(self, identity: RunIdentity) -> Sequence[plans.Observed]:
         """See `ports.Node.begin`."""
@@ -174,6 +173,27 @@ class MemoryNode:
         self._need_run()
         self.calls.append(("set_forwards", tuple(forward.id for forward in wanted)))
         self.forwards = tuple(wanted)
+
+    async def set_network(self, wanted: specs.Network) -> None:
+        """See `ports.Node.set_network`."""
+        self._need_run()
+        self.calls.append(("set_network", (wanted.name,)))
+        self.network = wanted
+
+    async def prepare_image(self, image: specs.Image) -> str:
+        """See `ports.Node.prepare_image`; ``missing`` images are not there."""
+        self.calls.append(("prepare_image", (image.reference,)))
+        if image.reference in self._missing:
+            raise errors.ServiceError(
+                "start.no-image", f'cannot have image "{image.reference}"', do="build it"
+            )
+        return f"sha256:{image.reference}"
+
+    async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
+        """See `ports.Node.prove`; ``unreachable`` says what fails, by "host:port"."""
+        self._need_run()
+        self.calls.append(("prove", tuple(f"{edge.source}>{edge.target}" for edge in edges)))
+        return tuple(self.unreachable.get(f"{edge.host}:{edge.number}", "") for edge in edges)
 
     async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.probe`; ``unreachable`` says what fails, by label."""
