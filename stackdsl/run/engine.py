@@ -13,7 +13,7 @@ from typing import Self
 
 from stackdsl import ports
 from stackdsl.model import errors, masks, plans, reports, specs, states
-from stackdsl.run import replicas, timeline, walking
+from stackdsl.run import preparing, replicas, timeline, walking
 
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
 
@@ -53,6 +53,9 @@ class Engine:
             plans.SetForwards: self._begin_forwards,
             plans.ProbeExternal: self._begin_externals,
             plans.KeepService: self._begin_keeps,
+            plans.PrepareImage: self._begin_preparing,
+            plans.SetNetwork: self._begin_preparing,
+            plans.ProveLinks: self._begin_preparing,
         }
         self.outputs: dict[str, str] = {}
         self.is_stopping = False
@@ -323,6 +326,33 @@ class Engine:
         self.ledger.set_state(replica, "failed", reason=bad[0], is_final=True)
         self._fail(walk, step.id, unreachable)
 
+    def _begin_preparing(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
+        for step in steps:
+            assert isinstance(step, plans.PrepareImage | plans.SetNetwork | plans.ProveLinks)
+            self._spawn(step.id, self._prepare(walk, step))
+
+    async def _prepare(self, walk: walking.Walk, step: preparing.Step) -> None:
+        caller = self.ledger.replicas.get(step.subject)
+        try:
+            await preparing.carry_out(self.nodes, step, caller.planned.where if caller else "")
+        except errors.StackError as error:
+            self._fail_starts(walk, step, error)
+            self._fail(walk, step.id, error)
+            return
+        self._finish(walk, step.id)
+
+    def _fail_starts(
+        self, walk: walking.Walk, step: preparing.Step, error: errors.StackError
+    ) -> None:
+        """Let the replicas whose start waits for a failed step have failed with its error."""
+        hide = self.events.hide
+        for other in walk.open_steps:
+            if other.kind in ("start", "task") and step.id in other.needs:
+                replica = self.ledger.replicas[other.subject]
+                replica.why, replica.do = hide(error.why), hide(error.do)
+                replica.lines = tuple(map(hide, error.lines))
+                self.ledger.set_state(replica, "failed", reason=hide(error.what), is_final=True)
+
     # --- what happened --------------------------------------------------------------------------
 
     async def follow(self, host: str) -> None:
@@ -347,16 +377,31 @@ class Engine:
                     details={"probe": report.probe, "tries": report.tries},
                     time_ns=report.time_ns,
                 )
+            case reports.ProgressReport():
+                step_id = self._find_preparing(report.subject)
+                self.events.emit(
+                    "step", step_id, was="begun", state="begun", reason=report.text,
+                    time_ns=report.time_ns,
+                )  # fmt: skip
             case reports.HostReport():
                 self.events.emit(
                     "host", "local", state=report.what, reason=report.detail, time_ns=report.time_ns
                 )
+
+    def _find_preparing(self, subject: str) -> str:
+        """Return the id of the step whose progress a node tells: of an image, else of a replica."""
+        for walk in self._walks:
+            for step in walk.open_steps:
+                if step.subject == subject and isinstance(step, plans.PrepareImage):
+                    return step.id
+        return f"start:{subject}" if subject in self.ledger.replicas else f"image:{subject}"
 
     def _take_state(self, report: reports.StateReport) -> None:
         replica = self.ledger.replicas.get(report.name)
         if replica is None:
             return
         replica.pid = report.pid
+        replica.container = report.container
         replica.restarts = report.restarts
         replica.exit_code = report.exit_code
         hide = self.events.hide

@@ -15,6 +15,7 @@ class Replica:
     planned: plans.PlannedService
     state: states.State = "waiting"
     pid: int | None = None
+    container: str | None = None
     exit_code: int | None = None
     restarts: int = 0
     since_ns: int = 0
@@ -192,6 +193,7 @@ def service_status(replica: Replica) -> states.ServiceStatus:
         host=planned.host,
         target=planned.target,
         pid=replica.pid if replica.state in states.ALIVE else None,
+        container=replica.container,
         addresses=tuple((p.name, f"{p.host}:{p.told_port}") for p in planned.ports),
         restarts=replica.restarts,
         since=times.format_time(replica.since_ns),

@@ -218,6 +218,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "stop that program, or give the service another port",
     ),
     # while it runs
+    "link.unreachable": (
+        "a packet from where a service is about to start did not reach one that it calls",
+        "see the cause: it listens elsewhere, refuses, a firewall drops it, or there is no route",
+    ),
     "run.ended": ("the run ended while it was waited for", "start it again: stackdsl start"),
     "run.exec-timeout": (
         "a command that was run beside a service took too long",

@@ -18,7 +18,7 @@ ERROR = errors.ServiceError(
     lines=["last \x1b[2Jwords"],
 )
 PACKAGE = Path(stackdsl.__file__).parent
-FAMILIES = "definition|usage|plan|host|internal|node|run|start|state|teardown"
+FAMILIES = "definition|usage|plan|host|internal|link|node|run|start|state|teardown"
 NO_CODES = {"node.lock"}  # a file's name
 
 
