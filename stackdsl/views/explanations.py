@@ -184,10 +184,42 @@ _TABLE: dict[str, tuple[str, str]] = {
         "the other process ended, or its connection did",
         "run the command again; `stackdsl ps` lists what lives",
     ),
+    "host.engine-denied": (
+        "this user may not write to the socket of the Docker engine",
+        "sudo usermod -aG docker $USER, then log in again; or run a rootless engine",
+    ),
+    "host.engine-down": (
+        "the Docker engine does not answer, or its connection ended",
+        "start it (sudo systemctl start docker); containers are taken up again when it is back",
+    ),
+    "host.engine-far": (
+        "DOCKER_HOST or the docker context names an engine of another machine",
+        'say where the containers stand: runs_on=docker("…", on=ssh("host"))',
+    ),
+    "host.engine-full": (
+        "the disk that the Docker engine keeps images and containers on is full",
+        "docker system df shows what takes it; docker system prune frees it",
+    ),
+    "host.engine-new": (
+        "the Docker engine speaks no version of its API that the Python package docker knows",
+        "pip install --upgrade docker",
+    ),
+    "host.engine-old": (
+        "the Docker engine is older than 20.10",
+        "upgrade Docker",
+    ),
+    "host.engine-refused": (
+        "the Docker engine answered with an error that is shown in its own words",
+        "see what it says",
+    ),
     "host.listen": ("the machine refused a listening socket", "see the reason in the error"),
     "host.no-addresses": (
         "other runs took every block of loopback addresses that was tried",
         "stop some of the runs that `stackdsl ps` lists",
+    ),
+    "host.no-engine": (
+        "containers need a Docker engine, and none was found on the machine",
+        "install Docker and start it, or set DOCKER_HOST to the socket of an engine",
     ),
     "host.no-folder": (
         "the folder that a program is to start in does not exist; nothing was started",
