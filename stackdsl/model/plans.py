@@ -8,6 +8,7 @@ from stackdsl.model.data import dataclass
 # A node's word, planned with here.
 Observed = requests.Observed
 
+Vantage = Literal["native", "container", "isolated", "outside"]
 LinkKind = Literal["loopback", "bridge", "lan", "wireguard", "tunnel", "external"]
 
 
@@ -54,7 +55,7 @@ class PlannedService:
     """One replica. ``command`` is None when the body waits for tasks in ``after`` (or when the
     place needs none); ``spec`` is None for external ones and while ``command`` is waited for.
     ``digest`` tells whether what runs is still what is wanted. ``host`` is "" for external ones.
-    ``dir`` is `me.dir`."""
+    ``dir`` is `me.dir`. ``vantage`` is how it stands on its machine."""
 
     name: str
     kind: services.Kind
@@ -77,6 +78,7 @@ class PlannedService:
     secrets: tuple[str, ...] = ()
     dir: str = ""
     start_timeout_s: float = 30.0
+    vantage: Vantage = "native"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -168,6 +168,7 @@ class _Writer:
                     where=str(service.where),
                     dir=site.folder,
                     start_timeout_s=service.start_timeout_s,
+                    vantage=self._world.stands[service.name].vantage,
                 )
             )
         return drafts
