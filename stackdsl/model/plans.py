@@ -37,7 +37,9 @@ class PlannedNeed:
 class PlannedPort:
     """A port as declared, and where callers that stand on the same machine find it.
 
-    ``bound_host`` and ``bound_port`` are the socket that the program itself binds.
+    ``bound_host`` and ``bound_port`` are the socket that the program itself binds,
+    ``target_host`` and ``target_port`` the one at which the machine reaches the program, with no
+    forward between.
     """
 
     name: str
@@ -48,6 +50,8 @@ class PlannedPort:
     told_port: int
     bound_host: str = ""
     bound_port: int = 0
+    target_host: str = ""
+    target_port: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,8 @@ class PlannedService:
     """One replica. ``command`` is None when the body waits for tasks in ``after`` (or when the
     place needs none); ``spec`` is None for external ones and while ``command`` is waited for.
     ``digest`` tells whether what runs is still what is wanted. ``host`` is "" for external ones.
-    ``dir`` is `me.dir`. ``vantage`` is how it stands on its machine."""
+    ``dir`` is `me.dir`, ``folder`` the same folder as its machine knows it. ``vantage`` is how it
+    stands on its machine; ``container`` or ``namespace`` what makes it stand so."""
 
     name: str
     kind: services.Kind
@@ -78,7 +83,10 @@ class PlannedService:
     secrets: tuple[str, ...] = ()
     dir: str = ""
     start_timeout_s: float = 30.0
+    folder: str = ""
     vantage: Vantage = "native"
+    container: specs.Container | None = None
+    namespace: specs.Namespace | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
