@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for editors and type checkers; at run time __getattr__ belo
     )
     from stackdsl.model.errors import StackError
     from stackdsl.model.refs import Me, Ref
+    from stackdsl.notebook.opening import control
     from stackdsl.session.attaching import attach
     from stackdsl.session.runs import AsyncRun, Run
     from stackdsl.session.stacks import Stack, load
@@ -54,6 +55,7 @@ __all__ = [
     "attach",
     "check",
     "completed",
+    "control",
     "copy",
     "docker",
     "docker_health",
@@ -88,6 +90,7 @@ _HOMES = {
     ),
     "model.errors": ("StackError",),
     "model.refs": ("Me", "Ref"),
+    "notebook.opening": ("control",),
     "session.attaching": ("attach",),
     "session.runs": ("AsyncRun", "Run"),
     "session.stacks": ("Stack", "load"),

@@ -26,9 +26,14 @@ def background_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def begin(work: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+    """Begin ``work`` in the background loop and wait for nothing; whoever asks keeps the future."""
+    return asyncio.run_coroutine_threadsafe(work, background_loop())
+
+
 def call(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` in the background loop and wait for it; an interrupt cancels it."""
-    future = asyncio.run_coroutine_threadsafe(work, background_loop())
+    future = begin(work)
     try:
         return future.result()
     except BaseException:

@@ -59,6 +59,13 @@ class _BaseService:
         self._name = name
         self._index = index
 
+    def __repr__(self) -> str:
+        index = "" if self._index is None else f"[{self._index}]"
+        try:
+            return f"<{type(self).__name__} {self._name}{index} of {self._held.run}: {self.state}>"
+        except errors.StackError:  # the run has ended, and nobody is left to ask
+            return f"<{type(self).__name__} {self._name}{index} of {self._held.run}, which ended>"
+
     def _statuses(self) -> tuple[states.ServiceStatus, ...]:
         return pick(bridging.call(self._held.control.status()), self._name)
 

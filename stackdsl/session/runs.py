@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from stackdsl.model import events, states
+from stackdsl.model import errors, events, states
 from stackdsl.session import bridging, handles
 
 
@@ -14,6 +14,21 @@ class _Base:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} in {self.folder}>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Draw the status, for notebooks (IPython calls this)."""
+        # the drawing is imported here: only a notebook pays for it
+        from datetime import UTC, datetime
+
+        from stackdsl.views import lines, markup, statuses
+
+        try:
+            now, plan = self._status(), bridging.call(self._held.control.plan())
+        except errors.StackError as error:  # it has ended, and nobody is left to ask
+            return {"text/plain": f"{self!r}: {error.what}"}
+        text = statuses.format_status(now, lines.Paint(False), now=datetime.now(UTC), plan=plan)
+        table = markup.status_html(now, now=datetime.now(UTC).astimezone(), plan=plan)
+        return {"text/plain": text.rstrip(), "text/html": table}
 
     @property
     def name(self) -> str:
@@ -36,6 +51,11 @@ class _Base:
     def status(self) -> states.RunStatus:
         """Return the run's status now."""
         return self._status()
+
+
+def held_by(run: "Run | AsyncRun") -> handles.Held:
+    """Return what a run is held by, for the faces that show it."""
+    return run._held  # noqa: SLF001  # both are of this module
 
 
 class Run(_Base):

@@ -96,6 +96,12 @@ class Stack(stacks.StackModel):
 
         return await hosting.Up(self, reload=load, copy=copy).open_async()
 
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """Draw the graph of who needs whom, for notebooks (IPython calls this)."""
+        from stackdsl.session import drawing  # only a notebook pays for it
+
+        return drawing.draw_stack(self)
+
     def __iter__(self) -> Iterator[str]:
         return iter([service.name for service in self.services])
 

@@ -396,6 +396,10 @@ _TABLE: dict[str, tuple[str, str]] = {
         "nothing of this service is started by the stack",
         "name a service that the stack starts",
     ),
+    "usage.no-widgets": (
+        "the panel of a run is drawn with ipywidgets, which is not installed",
+        'install it where the notebook runs: pip install "stackdsl[notebook]"',
+    ),
     "usage.not-a-task": ("only tasks can be done again", "restart a service: stackdsl restart"),
     "usage.not-begun": ("a node was asked before its run was begun", _BUG),
     "usage.not-python": ("the stack's file is no Python file", "name a file that ends in .py"),
