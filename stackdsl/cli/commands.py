@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from stackdsl.cli import direct
 from stackdsl.model import errors
 
 _HELP = """Run one stack anywhere, mixed.
@@ -172,12 +173,7 @@ def run(
     else to stderr. A service that failed for good stops the run (exit 1); Ctrl-C stops it in
     order, a second one at once (both 130).
     """
-    from stackdsl.session import first
-
-    node = first.spawn_node()
-    from stackdsl.cli import running
-
-    return running.run(words or [], stack, copy, node=node, until_ready=until_ready, debug=debug)
+    return direct.run(words or [], stack=stack, copy=copy, until_ready=until_ready, debug=debug)
 
 
 @app.command()
@@ -193,9 +189,7 @@ def start(
     Returns when everything is ready. On a living run: what its file says now is carried out,
     and nothing else touched; with SERVICE, these are started.
     """
-    from stackdsl.cli import starting
-
-    return starting.start(words or [], stack, copy, as_json=as_json)
+    return direct.start(words or [], stack=stack, copy=copy, as_json=as_json)
 
 
 @app.command()
@@ -206,9 +200,7 @@ def stop(
     now: Annotated[bool, typer.Option("--now", help="Kill at once, in no order.")] = False,
 ) -> int:
     """Stop a run, or some of its services."""
-    from stackdsl.cli import stopping
-
-    return stopping.stop(words or [], stack, at_once=now)
+    return direct.stop(words or [], stack=stack, now=now)
 
 
 @app.command()
@@ -464,9 +456,4 @@ def controller(
     copy: CopyOption = None,
 ) -> int:
     """Own a run in the background; started by `start`."""
-    from stackdsl.session import first
-
-    node = first.spawn_node()
-    from stackdsl.cli import starting
-
-    return starting.control(file, copy, names or [], node)
+    return direct.control([file, *(names or [])], copy=copy)
