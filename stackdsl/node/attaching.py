@@ -1,13 +1,130 @@
 """Taking hold of a process that someone else started: watched and probed, never signalled."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from stackdsl.model import errors, specs
-from stackdsl.node import processes, proctable
+from stackdsl.model import errors, facts, specs
+from stackdsl.node import (
+    drivers,
+    executing,
+    journal,
+    launches,
+    listening,
+    probing,
+    processes,
+    proctable,
+    surroundings,
+)
 
 
-def attach(
+class AttachedProcess:
+    """See `drivers.Driver`."""
+
+    is_foreign = True
+    how_ended = ""
+    exit_code: int | None = None
+    container: str | None = None
+
+    def __init__(
+        self, spec: specs.ServiceSpec, around: surroundings.Surroundings, told: drivers.Told
+    ) -> None:
+        self.spec = spec
+        self.offsets = (0, 0)
+        self.is_held = False
+        self._around = around
+        self._told = told
+        self._process: processes.Process | None = None
+
+    @property
+    def has_started(self) -> bool:
+        """See `drivers.Driver`."""
+        return self._process is not None
+
+    @property
+    def has_ended(self) -> bool:
+        """See `drivers.Driver`."""
+        return self._process is not None and self._process.has_ended
+
+    @property
+    def pid(self) -> int | None:
+        """See `drivers.Driver`."""
+        return None if self._process is None or self._process.has_ended else self._process.pid
+
+    def marks(self) -> Mapping[str, object]:
+        """See `drivers.Driver`."""
+        assert self._process is not None
+        return {"pid": self._process.pid, "start_ticks": self._process.start_ticks}
+
+    def hold(self, row: journal.Row) -> None:
+        """See `drivers.Driver`."""
+        assert row.pid is not None
+        self._process = self._around.spawner.adopt(row.pid, self._told.note_exit)
+        self.is_held = True
+
+    async def take_up(self, subject: probing.Subject) -> bool:  # noqa: ARG002  # the Protocol's
+        """See `drivers.Driver`."""
+        return True
+
+    async def prepare(self, subject: probing.Subject) -> None:
+        """See `drivers.Driver`."""
+
+    async def start(self) -> None:
+        """See `drivers.Driver`."""
+        self._process = _attach(self.spec, self._around.spawner, self._told.note_exit)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        timeout_s: float | None,
+        limit_bytes: int = executing.LIMIT_BYTES,
+    ) -> executing.Outcome:
+        """See `drivers.Driver`; its environment is not ours to know, so the run's is taken."""
+        command = launches.with_argv(self._around.launch_of(self.spec), tuple(argv))
+        return await executing.run(self._around.spawner, command, timeout_s, limit_bytes)
+
+    async def run_beside(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],  # noqa: ARG002  # the Protocol's
+        timeout_s: float | None,
+    ) -> int | None:
+        """See `drivers.Driver`; nobody asks this of a foreign one."""
+        return (await self.run(argv, timeout_s)).exit_code
+
+    async def look(self) -> tuple[tuple[tuple[int, str], ...], tuple[facts.Listener, ...]]:
+        """See `drivers.Driver`."""
+        mains = [] if self.pid is None else [self.pid]
+        pids = [
+            pid for pid in (*mains, *proctable.descendants(mains)) if proctable.start_ticks(pid)
+        ]
+        return (
+            tuple((pid, " ".join(proctable.read_command(pid))) for pid in pids),
+            listening.listeners_of(self._around.prober.looker, pids),
+        )
+
+    def signal(self, number: int) -> None:
+        """See `drivers.Driver`."""
+
+    def hurry(self) -> None:
+        """See `drivers.Driver`."""
+
+    async def end(
+        self,
+        timeout_s: float,  # noqa: ARG002  # the Protocol's
+        command: Callable[[], Awaitable[None]] | None,  # noqa: ARG002  # the Protocol's
+    ) -> None:
+        """See `drivers.Driver`."""
+        if self._process is not None:
+            self._process.release()
+
+    async def drain(self) -> None:
+        """See `drivers.Driver`."""
+
+    def close(self) -> None:
+        """See `drivers.Driver`."""
+
+
+def _attach(
     spec: specs.ServiceSpec, spawner: processes.Spawner, on_exit: Callable[[], None]
 ) -> processes.Process:
     """Watch the process that a spec names by pid or by name.

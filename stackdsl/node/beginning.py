@@ -11,11 +11,13 @@ from stackdsl.model import errors, reports
 from stackdsl.model.requests import RunIdentity
 from stackdsl.node import (
     cgroups,
+    driving,
     ending,
     journal,
     logs,
     marks,
     probing,
+    processdriving,
     processes,
     proctable,
     reaping,
@@ -59,7 +61,7 @@ async def take_up(
     around = surroundings.Surroundings(
         identity=identity,
         spawner=spawner,
-        prober=probing.Prober(spawner, report),
+        prober=probing.Prober(report),
         keeper=logs.LogKeeper(
             identity.folder, LOG_LIMIT_BYTES, lambda detail: trouble("logs", detail)
         ),
@@ -158,13 +160,11 @@ async def _open_journal(
     return opened
 
 
-def take_process(
+def take_up_replica(
     row: journal.Row, replica: supervising.Replica, around: surroundings.Surroundings
 ) -> bool:
-    """Let a replica take up the process that its row names; return whether that lives."""
-    if row.pid is None or row.boot != around.journal.boot:
-        return False
-    if proctable.start_ticks(row.pid) != row.start_ticks:
+    """Let a replica take up what its row names; return whether that may live."""
+    if not driving.may_live(row, around):
         return False
     around.keeper.mark_start(row.spec.name, row.offsets)
     try:
@@ -183,16 +183,7 @@ async def end_strays(around: surroundings.Surroundings, kept: set[str]) -> None:
     }
     if not names:
         return
-    had_strangers, around.families.has_strangers = around.families.has_strangers, True
-    try:
-        async with asyncio.TaskGroup() as group:
-            for name in sorted(names):
-                stray = ending.Ending(around.families, name, None)
-                group.create_task(
-                    stray.end(signal.SIGTERM, _STRAY_GRACE_S), name=f"end strays of {name}"
-                )
-    finally:
-        around.families.has_strangers = had_strangers
+    await processdriving.end_strays(around, names, _STRAY_GRACE_S)
 
 
 async def end_left(around: surroundings.Surroundings) -> None:

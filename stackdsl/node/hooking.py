@@ -1,25 +1,19 @@
 """Commands beside a replica's program: hooks around its life, and the command that stops it."""
 
-from stackdsl.model import errors, specs
-from stackdsl.node import executing, launches, outputs, surroundings
+from stackdsl.model import errors
+from stackdsl.node import drivers, surroundings
 
 
-async def run_hook(
-    name: str,
-    spec: specs.ServiceSpec,
-    around: surroundings.Surroundings,
-    launch: launches.Launch | None,
-    timeout_s: float,
-) -> None:
+async def run_hook(name: str, driver: drivers.Driver, timeout_s: float) -> None:
     """Run a replica's hook, if it has that one; its output goes into the replica's logs.
 
     Raises:
         ServiceError: it exited otherwise than with 0, or took too long.
     """
-    for hook, argv in spec.hooks:
-        if hook != name or launch is None:
+    for hook, argv in () if driver.is_foreign else driver.spec.hooks:
+        if hook != name:
             continue
-        code = await _run(spec, around, launches.with_argv(launch, argv), timeout_s)
+        code = await driver.run_beside(argv, {}, timeout_s)
         if code != 0:
             how = f"exited with {code}" if code is not None else f"took over {timeout_s:g} s"
             raise errors.ServiceError(
@@ -30,30 +24,12 @@ async def run_hook(
             )
 
 
-async def run_stop_command(
-    spec: specs.ServiceSpec,
-    around: surroundings.Surroundings,
-    launch: launches.Launch,
-    main_pid: int,
-) -> bool:
+async def run_stop_command(driver: drivers.Driver, around: surroundings.Surroundings) -> bool:
     """Run the command that stops a replica ($MAINPID is its process); return whether it did."""
-    assert spec.stop_command is not None
-    command = launches.with_argv(launch, spec.stop_command)
-    command = launches.with_env(command, {"MAINPID": str(main_pid)})
+    assert driver.spec.stop_command is not None
+    env = {"MAINPID": str(driver.pid or 0)}
     try:
-        return await _run(spec, around, command, None) == 0
+        return await driver.run_beside(driver.spec.stop_command, env, None) == 0
     except errors.ServiceError as error:
-        around.trouble("stop-command-failed", f'"{spec.name}": {error.what}')
+        around.trouble("stop-command-failed", f'"{driver.spec.name}": {error.what}')
         return False
-
-
-async def _run(
-    spec: specs.ServiceSpec,
-    around: surroundings.Surroundings,
-    launch: launches.Launch,
-    timeout_s: float | None,
-) -> int | None:
-    with outputs.appending(around.keeper, spec.name) as (out, err):
-        return await executing.run_into(
-            around.spawner, launches.with_output(launch, out, err), timeout_s
-        )

@@ -15,10 +15,8 @@ from stackdsl.node import (
     files,
     forwarding,
     launches,
-    listening,
     observing,
     probing,
-    proctable,
     supervising,
     surroundings,
     watching,
@@ -90,7 +88,7 @@ class NativeNode:
             if row.state in states.ENDED:
                 replica.recall(row)
                 continue
-            if beginning.take_process(row, replica, around):
+            if beginning.take_up_replica(row, replica, around):
                 around.families.has_strangers = True
             elif not row.is_whole or not replica.resume(row):
                 replica.lose(row)
@@ -190,8 +188,7 @@ class NativeNode:
         for one in replicas:
             await one.wait_ended()
         for one in ended:
-            if self._run().families.has_any:
-                await one.clear_rest(at_once=wish.at_once)
+            await one.clear_rest(at_once=wish.at_once)
 
     async def restart(self, names: Sequence[str]) -> None:
         """See `ports.Node.restart`."""
@@ -239,7 +236,14 @@ class NativeNode:
         """See `ports.Node.probe`."""
         around = self._run()
         launch = launches.Launch(name="", argv=(), env=around.environment, cwd="/")
-        subject = probing.Subject(name="", launch=launch, since=asyncio.get_running_loop().time())
+
+        async def run(
+            argv: Sequence[str], timeout_s: float | None, limit_bytes: int
+        ) -> executing.Outcome:
+            command = launches.with_argv(launch, tuple(argv))
+            return await executing.run(around.spawner, command, timeout_s, limit_bytes)
+
+        subject = probing.Subject(name="", run=run, since=asyncio.get_running_loop().time())
         trials = [
             probing.Trial(prober=around.prober, check=check, subject=subject) for check in checks
         ]
@@ -253,11 +257,9 @@ class NativeNode:
         self, name: str, argv: Sequence[str], timeout_s: float | None = None
     ) -> Executed:
         """See `ports.Node.execute`."""
-        around = self._run()
-        spec = self._find(name).spec
-        launch = launches.with_argv(around.launch_of(spec), tuple(argv))
+        self._run()
         try:
-            outcome = await executing.run(around.spawner, launch, timeout_s)
+            outcome = await self._find(name).driver.run(argv, timeout_s)
         except errors.ServiceError as error:
             command = argv[0] if argv else ""
             raise errors.ServiceError(
@@ -284,13 +286,9 @@ class NativeNode:
         """See `ports.Node.inspect`."""
         around = self._run()
         replica = self._find(name)
-        mains = [] if replica.pid is None else [replica.pid]
-        pids = [*mains, *proctable.descendants(mains), *around.families.rest(name)]
-        alive = [pid for pid in dict.fromkeys(pids) if proctable.start_ticks(pid)]
+        pids, listeners = await replica.driver.look()
         return Inspection(
-            pids=tuple((pid, " ".join(proctable.read_command(pid))) for pid in alive),
-            listeners=listening.listeners_of(around.prober.looker, alive),
-            lines=around.keeper.tail(name, _INSPECTED_LINES),
+            pids=pids, listeners=listeners, lines=around.keeper.tail(name, _INSPECTED_LINES)
         )
 
     def _find(self, name: str) -> supervising.Replica:

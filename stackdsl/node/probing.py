@@ -5,34 +5,30 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from stackdsl.model import errors, probes, reports, specs
 from stackdsl.node import (
     executing,
-    launches,
     listening,
     looking,
     notifying,
     pausing,
-    processes,
     requesting,
 )
 
 _REPORT_EVERY_S = 1.0
 _LOG_READ_BYTES = 1024 * 1024
 _LINE_LIMIT_BYTES = 64 * 1024
+_KEPT_BYTES = 64 * 1024
 
 
 class Prober:
     """What all probes of a machine share."""
 
-    def __init__(
-        self, spawner: processes.Spawner, report: Callable[[reports.Report], None]
-    ) -> None:
-        self.spawner = spawner
+    def __init__(self, report: Callable[[reports.Report], None]) -> None:
         self.report = report
         self.looker = listening.Looker()
         self.lookout = looking.Lookout(self.looker)
@@ -42,13 +38,16 @@ class Prober:
         self.looker.close()
 
 
+Run = Callable[[Sequence[str], float | None, int], Awaitable[executing.Outcome]]
+
+
 @dataclass(slots=True, kw_only=True)
 class Subject:
-    """Whom a probe asks about: a replica's start. ``launch`` says how its checks run; ``logs`` are
-    its output files with the offsets where this start begins."""
+    """Whom a probe asks about: a replica's start. ``run`` runs its checks (argv, time limit, bytes
+    of output kept); ``logs`` are its output files with the offsets where this start begins."""
 
     name: str
-    launch: launches.Launch | None = None
+    run: Run | None = None
     logs: tuple[tuple[str, int], ...] = ()
     notices: notifying.Notices | None = None
     since: float = 0.0
@@ -250,12 +249,10 @@ class Trial:
         return ""
 
     async def _try_exec(self, probe: probes.Exec) -> str:
-        launch = self.subject.launch
-        if launch is None:
+        if self.subject.run is None:
             return "there is nowhere to run it"
-        command = launches.with_argv(launch, probe.argv)
         try:
-            outcome = await executing.run(self.prober.spawner, command, None, 64 * 1024)
+            outcome = await self.subject.run(probe.argv, None, _KEPT_BYTES)
         except errors.ServiceError as error:
             return f"cannot be run: {error.what}"
         if outcome.exit_code == 0:

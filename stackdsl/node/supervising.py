@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Any
 
 from stackdsl.model import errors, reports, specs, states
-from stackdsl.node import attempting, ending, ends, journal, restarting, surroundings
+from stackdsl.node import (
+    attempting,
+    drivers,
+    driving,
+    ends,
+    journal,
+    restarting,
+    surroundings,
+)
 
 
 class Replica:
@@ -51,14 +59,14 @@ class Replica:
     @property
     def pid(self) -> int | None:
         """The pid of its main process while that lives."""
-        return None if self._attempt is None else self._attempt.pid
+        return None if self._attempt is None else self._attempt.driver.pid
 
     def take_spec(self, spec: specs.ServiceSpec) -> None:
         """Use this spec from now on; the process that runs stays."""
         self.spec = spec
         self._patience = self._make_patience()
         if self._attempt is not None:
-            self._attempt.spec = spec
+            self._attempt.take_spec(spec)
 
     def revive(self) -> None:
         """Get ready for another life after the last one has ended."""
@@ -70,15 +78,13 @@ class Replica:
         self._patience = self._make_patience()
 
     def adopt(self, row: journal.Row) -> None:
-        """Take up the process that an earlier node started.
+        """Take up what an earlier node started.
 
         Raises:
             ProcessLookupError: it has just ended.
         """
-        assert row.pid is not None
         attempt = attempting.Attempt(self.spec, self._around, self._tell)
-        attempt.process = self._around.spawner.adopt(row.pid, attempt.note_exit)
-        attempt.offsets = row.offsets
+        attempt.driver.hold(row)
         self._attempt = attempt
         self.state, self.reason, self.restarts = row.state, row.reason, row.restarts
         self._was_ready = row.state in ("ready", "unready")
@@ -140,11 +146,14 @@ class Replica:
 
     async def clear_rest(self, *, at_once: bool) -> None:
         """End what an ended life left behind in the background."""
-        if self.spec.attach_pid is not None or self.spec.attach_process is not None:
-            return
-        rest = ending.Ending(self._around.families, self.spec.name, None)
-        rest.is_hurried = at_once
-        await rest.end(self.spec.stop_signal, self.spec.stop_timeout_s)
+        await driving.clear_rest(self.spec, self._around, at_once=at_once)
+
+    @property
+    def driver(self) -> drivers.Driver:
+        """What drives it: the start under way, or one for commands beside what has ended."""
+        if self._attempt is not None:
+            return self._attempt.driver
+        return attempting.Attempt(self.spec, self._around, self._tell).driver
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -262,13 +271,11 @@ class Replica:
         elif state == "ready" or state in states.ENDED:
             self.on_settled(self.spec.name)
         attempt = self._attempt
-        process = attempt.process if attempt is not None else None
+        driver = attempt.driver if attempt is not None else None
         fields: dict[str, object] = {"state": state, "reason": reason}
-        if state in ("starting", "running") and attempt is not None and process is not None:
+        if state in ("starting", "running") and driver is not None and driver.has_started:
             self.exit_code = None
-            fields["pid"] = process.pid
-            fields["start_ticks"] = process.start_ticks
-            fields["out_offset"], fields["err_offset"] = attempt.offsets
+            fields.update(driver.marks())
             self._begun_anew.set()
         elif state in ("restarting", *states.ENDED):
             fields["pid"] = None
@@ -293,6 +300,7 @@ class Replica:
                 exit_code=self.exit_code,
                 reason=self.reason,
                 restarts=self.restarts,
+                container=None if self._attempt is None else self._attempt.driver.container,
                 **more,
             )
         )
