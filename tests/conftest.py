@@ -12,7 +12,7 @@ import pytest
 from tests import leaks
 from tests.waiting import eventually
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tests.engines"]
 
 LEAKY = ("integration", "e2e", "contract", "docs")
 LEAK_GRACE_S = 3.0  # what was killed may take a moment to be gone

@@ -181,8 +181,11 @@ def _connect(endpoint: endpoints.Endpoint) -> tuple[Any, facts.Engine]:
     _load_packages()
     from docker import constants
     from docker.api import client
+    from docker.transport import unixconn
 
-    _knock(endpoint)
+    # its own leaves the socket to the garbage collector where connecting fails
+    connection: Any = unixconn.UnixHTTPConnection
+    connection.connect = _connect_socket
     api: Any = client.APIClient(
         base_url=endpoint.url,
         version=constants.MINIMUM_DOCKER_API_VERSION,
@@ -207,15 +210,16 @@ def _connect(endpoint: endpoints.Endpoint) -> tuple[Any, facts.Engine]:
     )
 
 
-def _knock(endpoint: endpoints.Endpoint) -> None:
-    """Connect once, and explain if that fails: the SDK would wrap the cause four times and leave a
-    socket open."""
+def _connect_socket(connection: Any) -> None:
+    """Connect one of the SDK's connections to its Unix socket."""
+    stream = socket.socket(socket.AF_UNIX)
     try:
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(_CALL_TIMEOUT_S)
-            stream.connect(endpoint.path)
-    except OSError as error:
-        raise _explain_connection(endpoint, error) from error
+        stream.settimeout(connection.timeout)
+        stream.connect(connection.unix_socket)
+    except BaseException:
+        stream.close()
+        raise
+    connection.sock = stream
 
 
 def _load_packages() -> None:
