@@ -61,7 +61,7 @@ class Collection:
         """Return what ``reference`` means in the module that defines ``asking``: what that module
         declares or imports by name, else what the stack's module does."""
         if isinstance(reference, written.Declaration):
-            return reference
+            return self._renew(reference)
         if not isinstance(reference, str):
             return None
         key = plain(reference)
@@ -70,6 +70,12 @@ class Collection:
             or self._scope(self._root).get(key)
             or self._outside.get(key)
         )
+
+    def _renew(self, declared: written.Declaration) -> written.Declaration:
+        """Return what a notebook's cell says now where another cell still holds what it said."""
+        if not ledgers.is_notebook(declared.namespace):
+            return declared
+        return self._scope(declared.namespace).get(plain(declared.name), declared)
 
     def names(self) -> list[str]:
         """Return the names of all that is declared here, for near misses."""
@@ -107,7 +113,9 @@ def visible(namespace: dict[str, Any]) -> list[written.Declaration]:
     for value in list(namespace.values()):
         if isinstance(value, written.Declaration) and id(value) not in known:
             known.add(id(value))
-            found.append(value)
+            # one of its own that is not in the ledger: a notebook's cell has taken it back
+            if value.namespace is not namespace:
+                found.append(value)
     return found
 
 
