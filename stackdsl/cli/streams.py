@@ -71,7 +71,7 @@ class Writer:
 
         self._fd = fd
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
         self._held_bytes = 0
         self.written_bytes = 0
         self._has_room = asyncio.Event()
@@ -107,12 +107,30 @@ class Writer:
         except TimeoutError:
             print("output is not read: the rest was dropped", file=sys.stderr)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is not written yet."""
+        return not self._is_empty.is_set()
+
+    async def caught_up(self) -> None:
+        """Wait until everything is written."""
+        await self._is_empty.wait()
+
+    def drain(self, timeout_s: float = 0.5) -> None:
+        """Hold everything up until what was put is written, for the moments when that is right."""
+        passed = threading.Event()
+        self._queue.put(passed)
+        passed.wait(timeout_s)
+
     def close(self) -> None:
         """End the thread once it has written what it can."""
         self._queue.put(None)
 
     def _work(self) -> None:
         while (data := self._queue.get()) is not None:
+            if isinstance(data, threading.Event):
+                data.set()
+                continue
             is_broken = not self._write_all(data)
             try:
                 self._loop.call_soon_threadsafe(self._take_note, len(data), is_broken)

@@ -1,10 +1,10 @@
-"""Tells people of changes of state as they happen, and keeps what is known of each replica."""
+"""Tells people of changes of state as they happen, line by line."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from stackdsl.model import events, plans
-from stackdsl.views import eventlines, footers, lines
+from stackdsl.views import eventlines, lines
 
 
 class Changes:
@@ -15,24 +15,11 @@ class Changes:
         self._tell = tell
         self._paint = paint
         self._prefixes = lines.Prefixes([one.name for one in plan.services], paint)
-        self._known = {one.name: footers.Known(name=one.name) for one in plan.services}
         self._began_s: dict[str, float] = {}
         self._seen_seq = 0
         self._is_over = False
         self._moved = asyncio.Event()
-        self.run_state = "starting"
         self.took_s: dict[str, float] = {}
-
-    @property
-    def known(self) -> Mapping[str, footers.Known]:
-        """What is known of each replica now, by name."""
-        return self._known
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether something is on its way, so that time matters to who looks on."""
-        settled = ("waiting", "ready", "completed", "stopped", "failed")
-        return any(one.state not in settled for one in self._known.values())
 
     def take(self, event: events.Event) -> None:
         """Take one event in, and tell of it if it is one for people."""
@@ -41,13 +28,6 @@ class Changes:
         match event.kind:
             case "service-changed":
                 self._take_change(event)
-            case "probe":
-                known = self._known.get(event.subject)
-                if known is not None:
-                    seen = dict(event.details).get("probe", "")
-                    known.probe = f"{seen} {event.reason}".strip() if event.state != "ok" else ""
-            case "run" if event.state is not None:
-                self.run_state = event.state
             case "host" if event.state not in ("connected", None):
                 mark = self._paint("✘", "red")
                 self._tell(f"{mark} host {event.subject}: {event.reason or event.state}")
@@ -55,9 +35,6 @@ class Changes:
     def _take_change(self, event: events.Event) -> None:
         name, state = event.subject, event.state or ""
         now_s = event.time_ns / 1e9
-        self._known[name] = footers.Known(
-            name=name, state=state, since_s=now_s, reason=event.reason
-        )
         if state in ("starting", "running"):
             self._began_s.setdefault(name, now_s)
         if state in ("ready", "completed") and name in self._began_s:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stackdsl.cli import choosing, streams
+from stackdsl.cli import choosing, screens, staying, streams
 from stackdsl.model import errors, states
 from stackdsl.model import events as model_events
 from stackdsl.session import background, recovering
@@ -22,6 +22,8 @@ SERVICE_STATES = (
 )  # fmt: skip
 RUN_STATES = ("starting", "ready", "degraded", "stopping", "stopped", "failed")
 _WATCH_MIN_S = 0.05
+# What a status shows; probes and steps are told by `events`.
+_TELLING = ("service-changed", "host", "run", "link", "gap")
 _PAUSE_S = 0.5
 
 
@@ -38,20 +40,26 @@ def _find(words: Sequence[str], option: str | None) -> "tuple[stores.Record, lis
 
 
 async def _show_status(record: "stores.Record", *, as_json: bool, is_watching: bool) -> int:
+    if is_watching and not as_json and screens.is_live():
+        from stackdsl.cli import onlooking  # and rich with it
+
+        return await onlooking.look_on(record)
     async with background.connect(record) as client:
         now = await client.status()
         await _print_status(client, now, as_json=as_json)
         if not is_watching:
             return 0
+
+    async def show(client: "clients.Client") -> None:
+        now = await client.status()
         async for event in client.events(now.seq, logs=False):
-            if event.seq <= now.seq:
+            if event.seq <= now.seq or event.kind not in _TELLING:
                 continue
             await asyncio.sleep(_WATCH_MIN_S)  # many changes at once are shown together
-            try:
-                now = await client.status()
-                await _print_status(client, now, as_json=as_json, is_again=True)
-            except errors.HostError:  # it has ended meanwhile
-                return 0
+            now = await client.status()
+            await _print_status(client, now, as_json=as_json, is_again=True)
+
+    await staying.stay(record, show)
     return 0
 
 
@@ -68,9 +76,7 @@ async def _print_status(
         plan=await client.plan(),
         width=streams.width_of(sys.stdout),
     )
-    if is_again and streams.is_terminal(sys.stdout):
-        print("\x1b[H\x1b[2J", end="")  # from the top again
-    elif is_again:
+    if is_again:
         print()
     print(text, end="", flush=True)
 

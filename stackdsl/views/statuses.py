@@ -83,7 +83,7 @@ def addresses_of(one: states.ServiceStatus, plan: plans.Plan | None) -> tuple[st
         planned = plan.service(one.name)
         if planned is not None:
             schemes = {port.name: port.scheme for port in planned.ports}
-            published = _find_published(plan, planned)
+            published = find_published(plan, planned)
     told = [
         f"{schemes[name]}://{address}" if schemes.get(name) else address
         for name, address in one.addresses
@@ -91,7 +91,8 @@ def addresses_of(one: states.ServiceStatus, plan: plans.Plan | None) -> tuple[st
     return (*told, *published)
 
 
-def _find_published(plan: plans.Plan, planned: plans.PlannedService) -> list[str]:
+def find_published(plan: plans.Plan, planned: plans.PlannedService) -> list[str]:
+    """Return where else a replica is found: what `publish=` and forwards have opened for it."""
     own = {(port.host, port.told_port) for port in planned.ports}
     targets = {(port.bound_host, port.bound_port): port.scheme for port in planned.ports}
     return [
