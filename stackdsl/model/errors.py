@@ -55,6 +55,13 @@ class StackError(Exception):
             rows.extend(f"  | {line}" for line in self.lines)
         return "\n".join(rows)
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows of it: what is said, not the way through our code.
+
+        Source: IPython's InteractiveShell.showtraceback, which asks exceptions for this.
+        """
+        return self.text().splitlines()
+
     def fields(self) -> dict[str, object]:
         """Return the error as JSON-able fields."""
         return {
