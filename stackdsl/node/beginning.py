@@ -13,6 +13,7 @@ from stackdsl.node import (
     cgroups,
     driving,
     ending,
+    enginekeeping,
     journal,
     logs,
     marks,
@@ -71,6 +72,7 @@ async def take_up(
         report=report,
         environment=environment,
         lock=lock,
+        engine=enginekeeping.EngineKeeper(dict(identity.environment), identity.folder),
     )
     kept.append(around)
     around.keeper.adopt()
@@ -236,6 +238,7 @@ def _find_left(around: surroundings.Surroundings) -> list[int]:
 
 def let_go(around: surroundings.Surroundings, *, is_over: bool) -> None:
     """Close what was opened; processes live on. ``is_over``: nobody will ask the journal again."""
+    around.engine.close()
     around.keeper.close()
     around.prober.close()
     around.spawner.close()

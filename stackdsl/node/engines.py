@@ -7,7 +7,7 @@ exceptions only ours come out; no thread of asyncio's own pool is ever blocked.
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent import futures
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -86,19 +86,64 @@ class Engine:
             self._api.close()
 
 
+class Access:
+    """A node's way to its engine: whoever needs it first connects. ``url`` is where it was looked
+    for."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.url = ""
+        self._environment = environment
+        self._engine: Engine | None = None
+        self._turn = asyncio.Lock()
+
+    async def get(self) -> Engine:
+        """Return the engine, opened.
+
+        Raises:
+            HostError: see `Engine.open`.
+        """
+        async with self._turn:
+            if self._engine is None:
+                endpoint = endpoints.find(self._environment)
+                self.url = endpoint.url
+                engine = Engine(endpoint)
+                try:
+                    await engine.open()
+                except BaseException:
+                    engine.close()
+                    raise
+                self._engine = engine
+            return self._engine
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, if anybody has needed it."""
+        return self._engine
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
 async def connect(environment: Mapping[str, str]) -> Engine:
-    """Return the engine that this environment names, opened.
+    """Return the engine that this environment names, opened; the caller closes it.
 
     Raises:
         HostError: see `Engine.open`.
     """
-    engine = Engine(endpoints.find(environment))
+    return await Access(environment).get()
+
+
+async def at_once(waits: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Wait for all of them side by side; the first error is raised as it is, and ends the rest."""
     try:
-        await engine.open()
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each, name="one of several") for each in waits]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from several
+    return [task.result() for task in tasks]
 
 
 def connect_client(endpoint: endpoints.Endpoint) -> Any:

@@ -11,6 +11,7 @@ from stackdsl.node import (
     accounts,
     cgroups,
     ending,
+    enginekeeping,
     journal,
     launches,
     logfiles,
@@ -36,6 +37,7 @@ class Surroundings:
     report: Callable[[reports.Report], None]
     environment: dict[str, str]
     lock: int
+    engine: enginekeeping.EngineKeeper
 
     @property
     def folder(self) -> str:
