@@ -329,6 +329,11 @@ def _explain_connection(endpoint: endpoints.Endpoint, error: Exception) -> error
     return _unreached(endpoint, "the connection ended", str(cause or error))
 
 
+def unreached(endpoint: endpoints.Endpoint, error: OSError) -> errors.HostError:
+    """Return why a stream of the engine could not be opened."""
+    return _explain_connection(endpoint, error)
+
+
 def _unreached(endpoint: endpoints.Endpoint, fact: str, detail: str) -> Unreached:
     return Unreached(
         "host.engine-down",
