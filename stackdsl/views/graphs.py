@@ -29,6 +29,20 @@ def graph_json(view: graphs.GraphView) -> dict[str, object]:
     }
 
 
+def graph_svg(view: graphs.GraphView) -> str:
+    """Return a graph as an SVG document that needs nothing else; texts may hold any character."""
+    from stackdsl.views.drawing import svg  # here: most who look at graphs want text
+
+    return svg.draw(view)
+
+
+def graph_html(view: graphs.GraphView) -> str:
+    """Return a graph as an HTML page that needs nothing else: to move in, to search, to print."""
+    from stackdsl.views.drawing import pages
+
+    return pages.draw(view)
+
+
 def graph_tree(view: graphs.GraphView) -> str:
     """Return a graph as a tree: what is needed stands below who needs it.
 

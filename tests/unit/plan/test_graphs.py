@@ -83,7 +83,39 @@ def test_a_topology_shows_what_runs_where_and_who_calls_whom() -> None:
         ("host:db", "db"): ("runs", None, None),
         ("host:local", "api"): ("runs", None, None),
         ("host:local", "host:db"): ("lan", None, "10.0.0.2"),
+        ("api", "db"): ("lan", "ready", "10.0.0.2:5432"),
+        ("api", "mail"): ("external", "ready", "mail:25"),
     }
+    assert view.kind == "topology"
+
+
+def test_a_topology_leaves_out_what_is_order_only() -> None:
+    made = plan(stack(service("db", port(5432)), task("migrate", needs=[after("db")])))
+
+    assert ("migrate", "db") not in edges_of(graphs.view_topology(made))
+
+
+def test_nodes_tell_how_they_stand_and_what_they_serve() -> None:
+    isolated = service(
+        "api", port(8080), port(9090, "admin"), needs=[uses("db")], is_isolated=True, replicas=2
+    )
+    container = service("db", port(5432), runs_on=places.Docker(image="postgres:16"))
+
+    nodes = {n.id: n for n in graphs.view_dependencies(stack(isolated, container)).nodes}
+
+    api, db = nodes["api"], nodes["db"]
+    assert (api.vantage, api.ports, api.replicas, api.stage) == (
+        "isolated", ("8080", "admin 9090"), 2, 1,
+    )  # fmt: skip
+    assert (db.vantage, db.place, db.stage) == ("container", "docker postgres:16", 0)
+
+
+def test_a_service_is_as_its_replica_that_is_worst_off() -> None:
+    states = {"api-0": "ready", "api-1": "failed", "db": "ready"}
+
+    nodes = graphs.view_dependencies(plan(SHOP), states).nodes
+
+    assert {n.id: n.state for n in nodes}["api"] == "failed"
 
 
 def test_an_empty_stack_has_an_empty_graph() -> None:
