@@ -14,6 +14,7 @@ from stackdsl.node import (
     driving,
     ending,
     enginekeeping,
+    engines,
     journal,
     logs,
     marks,
@@ -37,7 +38,9 @@ _SUBREAPER = 36
 
 
 async def take_up(
-    identity: RunIdentity, report: Callable[[reports.Report], None]
+    identity: RunIdentity,
+    report: Callable[[reports.Report], None],
+    access: engines.Access | None = None,
 ) -> surroundings.Surroundings:
     """Open everything that a run needs here; nothing is started.
 
@@ -72,7 +75,9 @@ async def take_up(
         report=report,
         environment=environment,
         lock=lock,
-        engine=enginekeeping.EngineKeeper(dict(identity.environment), identity.folder),
+        engine=enginekeeping.EngineKeeper(
+            access or engines.Access(dict(identity.environment)), identity.folder
+        ),
     )
     kept.append(around)
     around.keeper.adopt()

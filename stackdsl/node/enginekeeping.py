@@ -4,11 +4,9 @@ Laws: the folder says where the engine is before anything is made there, so that
 dead run knows whether it has to look into an engine at all.
 """
 
-import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Mapping
 
 from stackdsl.node import endpoints, engines
 
@@ -22,18 +20,12 @@ CONFIG = "stackdsl.config"
 
 
 class EngineKeeper:
-    """The engine that a run's environment names. Nothing is imported before `get`."""
+    """The engine that a run uses. Nothing is imported before `get`."""
 
-    def __init__(self, environment: Mapping[str, str], folder: str) -> None:
-        self._environment = environment
+    def __init__(self, access: engines.Access, folder: str) -> None:
+        self._access = access
         self._folder = folder
-        self._engine: engines.Engine | None = None
-        self._connecting = asyncio.Lock()
-
-    @property
-    def known(self) -> engines.Engine | None:
-        """The engine, if the run has come to need it."""
-        return self._engine
+        self._has_noted = False
 
     async def get(self) -> engines.Engine:
         """Return the engine, connected.
@@ -41,20 +33,15 @@ class EngineKeeper:
         Raises:
             HostError: see `engines.Engine.open`.
         """
-        if self._engine is not None:
-            return self._engine
-        async with self._connecting:
-            if self._engine is None:
-                engine = await engines.connect(self._environment)
-                write_note(self._folder, engine.endpoint)
-                self._engine = engine
-        return self._engine
+        engine = await self._access.get()
+        if not self._has_noted:
+            write_note(self._folder, engine.endpoint)
+            self._has_noted = True
+        return engine
 
     def close(self) -> None:
         """Let go of it."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._access.close()
 
 
 def write_note(folder: str, endpoint: endpoints.Endpoint) -> None:
