@@ -86,54 +86,19 @@ class Engine:
             self._api.close()
 
 
-class Access:
-    """A node's way to its engine: whoever needs it first connects. ``url`` is where it was looked
-    for."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self.url = ""
-        self._environment = environment
-        self._engine: Engine | None = None
-        self._turn = asyncio.Lock()
-
-    async def get(self) -> Engine:
-        """Return the engine, opened.
-
-        Raises:
-            HostError: see `Engine.open`.
-        """
-        async with self._turn:
-            if self._engine is None:
-                endpoint = endpoints.find(self._environment)
-                self.url = endpoint.url
-                engine = Engine(endpoint)
-                try:
-                    await engine.open()
-                except BaseException:
-                    engine.close()
-                    raise
-                self._engine = engine
-            return self._engine
-
-    @property
-    def engine(self) -> Engine | None:
-        """The engine, if anybody has needed it."""
-        return self._engine
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-
-
 async def connect(environment: Mapping[str, str]) -> Engine:
     """Return the engine that this environment names, opened; the caller closes it.
 
     Raises:
         HostError: see `Engine.open`.
     """
-    return await Access(environment).get()
+    engine = Engine(endpoints.find(environment))
+    try:
+        await engine.open()
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 async def at_once(waits: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -177,14 +142,14 @@ def translate(
     except docker.errors.APIError as error:
         raise refusal(error.status_code or 0, error.explanation or str(error)) from error
     except requests.exceptions.ReadTimeout as error:
-        raise _unreached(endpoint, "it does not answer", str(error)) from error
+        raise _lost(endpoint, "it does not answer", str(error)) from error
     except (
         requests.exceptions.RequestException,
         urllib3.exceptions.HTTPError,
         http.client.HTTPException,
         ConnectionError,
     ) as error:
-        raise _explain_connection(endpoint, error) from error
+        raise unreached(endpoint, error) from error
     except docker.errors.DockerException as error:
         raise errors.HostError(
             "host.engine-refused",
@@ -306,7 +271,7 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
-def _explain_connection(endpoint: endpoints.Endpoint, error: Exception) -> errors.HostError:
+def unreached(endpoint: endpoints.Endpoint, error: Exception) -> errors.HostError:
     """Say why the engine's socket cannot be spoken to."""
     cause = _find_os_error(error)
     if isinstance(cause, PermissionError):
@@ -325,16 +290,16 @@ def _explain_connection(endpoint: endpoints.Endpoint, error: Exception) -> error
             do="install Docker and start it, or set DOCKER_HOST to the engine's socket",
         )
     if isinstance(cause, ConnectionRefusedError):
-        return _unreached(endpoint, "nobody listens there", "")
-    return _unreached(endpoint, "the connection ended", str(cause or error))
+        return _lost(endpoint, "nobody listens there", "")
+    return _lost(endpoint, "the connection ended", str(cause or error))
 
 
 def unreached(endpoint: endpoints.Endpoint, error: OSError) -> errors.HostError:
     """Return why a stream of the engine could not be opened."""
-    return _explain_connection(endpoint, error)
+    return unreached(endpoint, error)
 
 
-def _unreached(endpoint: endpoints.Endpoint, fact: str, detail: str) -> Unreached:
+def _lost(endpoint: endpoints.Endpoint, fact: str, detail: str) -> Unreached:
     return Unreached(
         "host.engine-down",
         f'cannot reach the Docker engine at "{endpoint.url}": {fact}',
