@@ -86,19 +86,54 @@ class Engine:
             self._api.close()
 
 
+class Access:
+    """A node's way to its engine: whoever needs it first connects. ``environment`` names it;
+    ``url`` is where it was looked for."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.url = ""
+        self._environment = environment
+        self._engine: Engine | None = None
+        self._turn = asyncio.Lock()
+
+    async def get(self) -> Engine:
+        """Return the engine, opened.
+
+        Raises:
+            HostError: see `Engine.open`.
+        """
+        async with self._turn:
+            if self._engine is None:
+                endpoint = endpoints.find(self._environment)
+                self.url = endpoint.url
+                engine = Engine(endpoint)
+                try:
+                    await engine.open()
+                except BaseException:
+                    engine.close()
+                    raise
+                self._engine = engine
+            return self._engine
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, if anybody has needed it."""
+        return self._engine
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+
 async def connect(environment: Mapping[str, str]) -> Engine:
     """Return the engine that this environment names, opened; the caller closes it.
 
     Raises:
         HostError: see `Engine.open`.
     """
-    engine = Engine(endpoints.find(environment))
-    try:
-        await engine.open()
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return await Access(environment).get()
 
 
 async def at_once(waits: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -292,11 +327,6 @@ def unreached(endpoint: endpoints.Endpoint, error: Exception) -> errors.HostErro
     if isinstance(cause, ConnectionRefusedError):
         return _lost(endpoint, "nobody listens there", "")
     return _lost(endpoint, "the connection ended", str(cause or error))
-
-
-def unreached(endpoint: endpoints.Endpoint, error: OSError) -> errors.HostError:
-    """Return why a stream of the engine could not be opened."""
-    return unreached(endpoint, error)
 
 
 def _lost(endpoint: endpoints.Endpoint, fact: str, detail: str) -> Unreached:
