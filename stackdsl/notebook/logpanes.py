@@ -36,14 +36,14 @@ class LogPane(widgets.VBox):  # type: ignore[misc]  # it has no types
         self.filter = widgets.Text(
             placeholder="only lines with …", layout=widgets.Layout(width="220px")
         )
-        self.follow = widgets.ToggleButton(
+        self.follow = widgets.Checkbox(
             value=True,
-            description="Follow",
-            icon="arrow-down",
+            description="follow",
+            indent=False,
             tooltip="Show lines as they come",
-            layout=widgets.Layout(width="100px"),
+            layout=widgets.Layout(width="auto", margin="2px 8px"),
         )
-        self.lines = widgets.HTML(layout=widgets.Layout(margin="0", flex="0 0 auto"))
+        self.lines = widgets.HTML(layout=widgets.Layout(margin="0 0 auto", flex="0 0 auto"))
         # what scrolls lasts while its content is replaced, and stays at its end by itself
         view = widgets.Box(
             [self.lines],
@@ -94,5 +94,4 @@ class LogPane(widgets.VBox):  # type: ignore[misc]  # it has no types
             self.lines.value = markup.lines_html(rows, zone=datetime.now().astimezone())
 
     def _take_choice(self, _change: object) -> None:
-        self.follow.icon = "arrow-down" if self.follow.value else "pause"
         self.show()

@@ -65,12 +65,13 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # it has no types
         self._output = logpanes.LogPane(self._lock)
         actions = [self._chosen, self._start, self._stop, self._restart, self._message]
         wide = widgets.Layout(width="100%", align_items="center")
+        apart = widgets.Layout(width="100%", align_items="center", margin="8px 0 6px")
         super().__init__(
             children=[
                 widgets.HTML(_STYLE, layout=widgets.Layout(display="none")),
                 widgets.HBox([self._head, self._end], layout=wide),
                 self._table,
-                widgets.HBox(actions, layout=wide),
+                widgets.HBox(actions, layout=apart),
                 self._problem,
                 self._output,
             ],
@@ -139,10 +140,9 @@ class Panel(widgets.VBox):  # type: ignore[misc]  # it has no types
         self._table.show(status, self._plan, now)
         names = _list_choices(status)
         if tuple(self._chosen.options) != tuple(names):
-            was = self._chosen.value
+            was, known = self._chosen.value, [name for _, name in names]
             self._chosen.options = names
-            if was in [name for _, name in names]:
-                self._chosen.value = was
+            self._chosen.value = was if was in known else next(iter(known), None)
             self._output.name_services([one.name for one in status.services])
         self._offer()
 

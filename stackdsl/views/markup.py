@@ -28,6 +28,7 @@ STYLE = f"""<style>
 .sd .sd-green {{ color: var(--jp-success-color1, var(--vscode-testing-iconPassed, #2e7d32)); }}
 .sd .sd-yellow {{ color: var(--jp-warn-color1, var(--vscode-editorWarning-foreground, #b26a00)); }}
 .sd .sd-red {{ color: {_RED}; }}
+.sd .sd-head {{ padding: 2px 0 6px; }}
 .sd .sd-title {{ font-size: 15px; font-weight: 600; margin-right: 8px; }}
 .sd table.sd-table {{ border-collapse: collapse; table-layout: fixed; width: 100%; margin: 0;
   border: none; color: inherit; font-size: inherit; line-height: inherit; }}
@@ -47,9 +48,10 @@ STYLE = f"""<style>
 .sd .sd-problem {{ white-space: pre-wrap; font-family: {_MONO}; font-size: 12px; }}
 </style>"""
 
+# What is always as long has a width; the rest share what is left.
 _COLUMNS = (
-    ("service", 20), ("state", 13), ("since", 10), ("restarts", 8), ("place", 15),
-    ("address", 21), ("note", 13),
+    ("service", "17%"), ("state", "118px"), ("since", "92px"), ("restarts", "78px"),
+    ("place", "12%"), ("address", "25%"), ("note", "auto"),
 )  # fmt: skip
 _COLOURS = frozenset({"green", "yellow", "red", "dim"})
 # Readable on light and on dark ground; red and yellow are left to what went wrong.
@@ -103,7 +105,7 @@ def table_html(
 ) -> str:
     """Return rows of services; tables below each other have the same columns. Without services
     only the head."""
-    widths = "".join(f'<col style="width:{width}%">' for _, width in _COLUMNS)
+    widths = "".join(f'<col style="width:{width}">' for _, width in _COLUMNS)
     head = "".join(f"<th>{title}</th>" for title, _ in _COLUMNS)
     head = f"<thead><tr>{head}</tr></thead>" if is_head_shown else ""
     rows = "".join(_row(one, now, plan) for one in services)
