@@ -92,12 +92,12 @@ def _keep_block(
 ) -> Addresses | None:
     """Return the previous block, or the larger one around it if its places no longer suffice."""
     first, last = previous.block
-    if _overlaps(first, last, taken):
+    if overlaps(first, last, taken):
         return None
     if count <= (last - first + 1) // 256 * 254:
         return previous
     grown = first // size * size
-    if grown < _FIRST or grown + size - 1 > _LAST or _overlaps(grown, grown + size - 1, taken):
+    if grown < _FIRST or grown + size - 1 > _LAST or overlaps(grown, grown + size - 1, taken):
         return None
     moved = {name: slot + first - grown for name, slot in previous.slots.items()}
     return Addresses(block=(grown, grown + size - 1), slots=moved)
@@ -113,28 +113,39 @@ def _choose_block(
     for turn in range(count):
         first = (lowest + (start + turn) % count) * size
         last = first + size - 1
-        if not _overlaps(first, last, taken) and not any(first <= n <= last for n in busy):
+        if not overlaps(first, last, taken) and not any(first <= n <= last for n in busy):
             return first, last
     return None
 
 
-def _overlaps(first: int, last: int, taken: Sequence[Block]) -> bool:
+def overlaps(first: int, last: int, taken: Sequence[Block]) -> bool:
+    """Tell whether a range of addresses meets one that is taken."""
     return any(first <= other_last and other_first <= last for other_first, other_last in taken)
 
 
 def _fill(start: Addresses, names: Sequence[str], busy: Collection[int]) -> Addresses:
-    """Return every name's slot: the kept one, else the lowest that was not in use before.
+    """Return every name's slot in a block; those on which others listen come last."""
+    first, last = start.block
+    usable = [slot for slot in range(last - first + 1) if slot & 255 not in {0, 255}]
+    slots = share_slots(start.slots, names, usable, {number - first for number in busy})
+    return Addresses(block=start.block, slots=slots)
+
+
+def share_slots(
+    before: Mapping[str, int],
+    names: Sequence[str],
+    usable: Sequence[int],
+    avoided: Collection[int] = (),
+) -> dict[str, int]:
+    """Return every name's slot: the one it had, else the lowest that was not in use before.
 
     Slots of names that are gone rest for one plan, so that nobody is taken for its forerunner.
     """
-    first, last = start.block
-    size = last - first + 1
-    wanted = set(names)
-    slots = {n: s for n, s in start.slots.items() if n in wanted and 0 < s < size}
+    wanted, allowed = set(names), set(usable)
+    slots = {name: slot for name, slot in before.items() if name in wanted and slot in allowed}
     used = set(slots.values())
-    resting = {s for n, s in start.slots.items() if n not in wanted} - used
-    numbers = [s for s in range(size) if s & 255 not in {0, 255} and s not in used]
-    in_the_way = {n - first for n in busy}
-    numbers.sort(key=lambda slot: (slot in in_the_way, slot in resting, slot))
+    resting = {slot for name, slot in before.items() if name not in wanted} - used
+    numbers = [slot for slot in usable if slot not in used]
+    numbers.sort(key=lambda slot: (slot in avoided, slot in resting, slot))
     slots.update(zip(sorted(wanted - slots.keys()), numbers, strict=False))
-    return Addresses(block=start.block, slots=dict(sorted(slots.items())))
+    return dict(sorted(slots.items()))

@@ -153,6 +153,12 @@ def drop_own(
         for port in replica.ports
     }
     own |= {
+        (replica.host, one.protocol, one.host, one.port)
+        for replica in previous.services
+        if replica.name in living and replica.container is not None
+        for one in replica.container.publishes
+    }
+    own |= {
         (host, one.protocol, one.listen_host, one.listen_port)
         for host, forwards in previous.forwards
         for one in forwards
@@ -253,6 +259,6 @@ def _report_clash(winner: Claim, loser: Claim) -> errors.StackError:
         f" on {winner.host}",
         where="\n".join(dict.fromkeys((str(winner.service.where), str(loser.service.where)))),
         why=why,
-        do=f'let "{loser.service.name}" use another port; isolated=True, an address of its own,'
-        " cannot be carried out yet",
+        do=f'let "{loser.service.name}" use another port, or give one of them isolated=True,'
+        " an address of its own",
     )

@@ -18,14 +18,16 @@ class Forwarder:
     def forward_all(self) -> None:
         """Collect everything."""
         for service in self._world.by_name.values():
-            stand = self._world.stands[service.name]
-            if stand.vantage in {"native", "container"}:
-                if placing.is_launched(service):
-                    self._claim_bound(service)
-                    self._forward_own(service)
-                self._forward_shared(service)
-                for port in service.ports:
-                    self._publish(service, port)
+            if self._world.stands[service.name].vantage == "outside":
+                continue
+            if placing.is_launched(service):
+                self._claim_bound(service)
+            if placing.is_launched(service) or placing.is_found_container(service):
+                self._forward_own(service)
+            self._forward_bridged(service)
+            self._forward_shared(service)
+            for port in service.ports:
+                self._publish(service, port)
 
     def collect(self) -> tuple[tuple[str, tuple[specs.Forward, ...]], ...]:
         """Return the forwards of each host, in order."""
@@ -36,15 +38,18 @@ class Forwarder:
 
     def _claim_bound(self, service: services.Service) -> None:
         """Claim what programs bind; of a container, where its engine publishes it."""
-        stand = self._world.stands[service.name]
+        vantage = self._world.stands[service.name].vantage
         for name in service.replica_names():
             for endpoint in self._layout.endpoints[name].values():
-                socket = endpoint.bound if stand.vantage == "native" else endpoint.told
-                self._claim(service, name, endpoint.port, (socket, "binds"))
+                if vantage == "native":
+                    self._claim(service, name, endpoint.port, (endpoint.bound, "binds"))
+                elif vantage == "container" and not is_covered(endpoint):
+                    self._claim(service, name, endpoint.port, (endpoint.told, "is published at"))
 
     def _forward_own(self, service: services.Service) -> None:
         """Forward own addresses that the program does not bind, and the stable one."""
-        for name in service.replica_names():
+        is_native = self._world.stands[service.name].vantage == "native"
+        for name in service.replica_names() if is_native else ():
             for endpoint in self._layout.endpoints[name].values():
                 if not binding.covers(endpoint.bound, endpoint.told):
                     bound = f"{endpoint.bound[0]}:{endpoint.bound[1]}"
@@ -54,6 +59,24 @@ class Forwarder:
             replicas = self._list_endpoints(service, endpoint.port)
             cause = f"callers keep one address of {service.name}"
             self._forward(service, service.name, endpoint.told, replicas, cause)
+
+    def _forward_bridged(self, service: services.Service) -> None:
+        """Forward what callers on the bridge are told of a program that does not stand there."""
+        is_native = self._world.stands[service.name].vantage == "native"
+        for name in service.replica_names() if is_native else ():
+            for endpoint in self._layout.endpoints[name].values():
+                listen = endpoint.bridged
+                if listen is not None and not binding.covers(endpoint.bound, listen):
+                    bound = f"{endpoint.bound[0]}:{endpoint.bound[1]}"
+                    cause = (
+                        f"{name} binds {bound}, callers on the bridge are told its address there"
+                    )
+                    self._forward(service, name, listen, (endpoint,), cause)
+        for endpoint in self._layout.stable.get(service.name, {}).values():
+            if endpoint.bridged is not None:
+                replicas = self._list_endpoints(service, endpoint.port)
+                cause = f"callers on the bridge keep one address of {service.name}"
+                self._forward(service, service.name, endpoint.bridged, replicas, cause)
 
     def _forward_shared(self, service: services.Service) -> None:
         """Forward every port that callers elsewhere are told of and that is not bound there."""
@@ -77,6 +100,9 @@ class Forwarder:
             names = service.replica_names()
             subject = names[0] if len(names) == 1 else service.name
             endpoints = self._list_endpoints(service, port)
+            if self._world.stands[service.name].vantage == "container":
+                self._claim(service, subject, port, (port.publish, "is published at"))
+                return
             cause = f"{service.name} is published for people"
             self._forward_uncovered(service, subject, port.publish, endpoints, cause)
 
@@ -88,7 +114,9 @@ class Forwarder:
         endpoints: Sequence[binding.Endpoint],
         cause: str,
     ) -> None:
-        if not any(binding.covers(endpoint.bound, listen) for endpoint in endpoints):
+        is_native = self._world.stands[service.name].vantage == "native"
+        covered = (binding.covers(endpoint.bound, listen) for endpoint in endpoints)
+        if not (is_native and any(covered)):
             self._forward(service, subject, listen, endpoints, cause)
 
     def _list_endpoints(
@@ -131,6 +159,12 @@ class Forwarder:
         )
 
 
+def is_covered(endpoint: binding.Endpoint) -> bool:
+    """Tell whether what a container's port is published at for people is told to natives too."""
+    publish = endpoint.port.publish
+    return publish is not None and binding.covers(publish, endpoint.told)
+
+
 def find_unbindable(world: placing.Survey) -> list[errors.StackError]:
     """Return an error for each published or insisted-on port that needs privilege we lack; none
     where no host was looked at, since another one may allow it."""
@@ -140,11 +174,11 @@ def find_unbindable(world: placing.Survey) -> list[errors.StackError]:
     for service in world.by_name.values():
         stand = world.stands[service.name]
         host = world.hosts.get(stand.host)
-        if host is None or stand.vantage != "native":
+        if host is None or stand.vantage not in {"native", "isolated"}:
             continue
         is_launched = placing.is_launched(service)
         for port in service.ports:
-            listens = port.listens if is_launched else None
+            listens = port.listens if is_launched and stand.vantage == "native" else None
             for keyword, socket in (("publish", port.publish), ("listens", listens)):
                 if socket is not None and socket[1] < host.first_port:
                     wrong.append(_report_unbindable(service, keyword, socket, host.first_port))

@@ -25,7 +25,7 @@ ReachMap = Mapping[tuple[str, str], tuple[str, ...]]
 _LOOPBACK = Route("loopback", "", "same machine: the service's own loopback address")
 _FOUND = Route("loopback", "", "same machine: where it listens already")
 _EXTERNAL = Route("external", "", "outside the stack: as declared")
-_BRIDGE = Route("bridge", "", "same machine, through the stack's bridge")
+_BRIDGE = Route("bridge", "", "same machine: its own address on the stack's bridge")
 
 
 def map_reach(seen: facts.Facts) -> ReachMap:
@@ -51,17 +51,35 @@ def is_private(address: str) -> bool:
 
 
 def find_route(
-    caller: placing.Stand, callee: services.Service, world: placing.Survey, reach: ReachMap
+    caller: placing.Stand,
+    callee: services.Service,
+    world: placing.Survey,
+    reach: ReachMap,
+    gateways: Mapping[str, str],
 ) -> Route | None:
-    """Return how ``caller`` reaches ``callee``; None: not with what was seen."""
+    """Return how ``caller`` reaches ``callee``; None: not with what was seen. ``gateways`` are the
+    addresses that natives share on the bridges of machines where they can have none of their own.
+    """
     stand = world.stands[callee.name]
     if stand.vantage == "outside":
         return _EXTERNAL
     if caller.host == stand.host:
-        if caller.vantage == "native" and stand.vantage != "isolated":
-            return _FOUND if placing.is_attached(callee) else _LOOPBACK
+        if caller.vantage == "native" and (stand.vantage != "isolated" or callee.is_stable):
+            is_found = placing.is_attached(callee) and not placing.is_found_container(callee)
+            return _FOUND if is_found else _LOOPBACK
+        if stand.vantage == "native" or callee.is_stable:
+            return _find_machine_route(stand.host, gateways)
         return _BRIDGE
     return _find_far_route(caller.host, callee, world, reach)
+
+
+def _find_machine_route(host: str, gateways: Mapping[str, str]) -> Route:
+    """Return how what stands on a bridge reaches sockets of the machine itself."""
+    gateway = gateways.get(host)
+    if gateway is None:
+        return _BRIDGE
+    reason = "same machine, through the gateway of the stack's bridge: no address may be added"
+    return Route("bridge", gateway, reason)
 
 
 def _find_far_route(

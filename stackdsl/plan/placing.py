@@ -1,13 +1,13 @@
 """Where each service stands, and who calls whom: what every later part of the planner looks up."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from stackdsl.model import errors, facts, orders, places, services, stacks
+from stackdsl.model import errors, facts, orders, places, plans, services, stacks
 
 LOCAL = "local"
 
-Vantage = Literal["native", "container", "isolated", "outside"]
+Vantage = plans.Vantage
 
 
 class Stand(NamedTuple):
@@ -43,10 +43,8 @@ def find_stand(service: services.Service) -> Stand:
             return Stand("", "outside")
         case places.Docker():
             return Stand(find_host(place.on), "container")
-        case places.Attach():
-            vantage: Vantage = "container" if place.container is not None else "native"
-            return Stand(find_host(place.on), vantage)
-        case places.Systemd():
+        case places.Attach() | places.Systemd():
+            # a container that others made is in none of our networks: it is called like a native
             return Stand(find_host(place.on), "native")
         case _:
             return Stand(find_host(place), "isolated" if service.is_isolated else "native")
@@ -65,6 +63,17 @@ def is_launched(service: services.Service) -> bool:
 def is_attached(service: services.Service) -> bool:
     """Tell whether it runs already, or by rules of its own, at an address that is not ours."""
     return isinstance(service.runs_on, places.Attach | places.Systemd)
+
+
+def is_found_container(service: services.Service) -> bool:
+    """Tell whether it is a container of others: it is told at addresses of ours all the same."""
+    place = service.runs_on
+    return isinstance(place, places.Attach) and place.container is not None
+
+
+def stable_key(service: str) -> str:
+    """Return the name under which a stable service's own address is kept."""
+    return f"{service}*"
 
 
 def survey(stack: stacks.StackModel, seen: facts.Facts) -> tuple[Survey, list[errors.StackError]]:

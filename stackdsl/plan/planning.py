@@ -6,12 +6,15 @@ reads a clock, throws dice or touches the machine.
 
 from collections.abc import Mapping, Sequence
 
-from stackdsl.model import errors, facts, plans, refs, stacks
+from stackdsl.model import errors, facts, plans, refs, stacks, states
 from stackdsl.plan import (
     addressing,
     binding,
+    bridging,
     claiming,
     forwarding,
+    grounding,
+    imaging,
     linking,
     noticing,
     placing,
@@ -47,28 +50,37 @@ def make_plan(
     """
     world, wrong = placing.survey(stack, claiming.drop_own(facts, previous, observed))
     errors.raise_all(wrong)
-    routes, wrong = _find_routes(world)
+    errors.raise_all(_in_order(imaging.find_missing(world), world))
+    is_standing = any(one.state in states.ALIVE for one in observed)
+    ground = bridging.lay_ground(world, run, folder, previous, is_standing=is_standing)
+    routes, wrong = _find_routes(world, bridging.find_gateways(world, ground))
+    wrong.extend(bridging.find_unprivileged(world))
     addresses = _assign_addresses(world, folder, previous)
-    layout = binding.lay_out(world, addresses, routes, previous)
+    bridges = bridging.assign(world, ground, routes, previous)
+    layout = binding.lay_out(world, addresses, bridges, routes, previous)
     forwarder = forwarding.Forwarder(world, layout)
     forwarder.forward_all()
     wrong.extend(forwarding.find_unbindable(world))
     wrong.extend(claiming.find_conflicts(forwarder.claims, world.hosts))
     errors.raise_all(_in_order(wrong, world))
     request = writing.Request(run=run, folder=folder, outputs=outputs, call_bodies=call_bodies)
-    written, wrong = writing.write(world, routes, addresses, layout, request)
+    layouts = writing.Layouts(addresses, bridges, layout)
+    written, wrong = writing.write(world, routes, layouts, request)
     errors.raise_all(_in_order(wrong, world))
     replicas = tuple(sorted(written.replicas, key=lambda r: (r.stage, r.service, r.index)))
     forwards = forwarder.collect()
+    stage = grounding.Ground(bridges.networks, dict(forwards), written.links)
     return plans.Plan(
         stack=stack.name,
         run=run,
-        hosts=_list_hosts(world, routes),
+        hosts=_list_hosts(world, routes, ground),
         services=replicas,
         links=tuple(written.links),
-        steps=reconciling.make_steps(replicas, dict(forwards), previous, observed, stack.secrets),
+        steps=reconciling.make_steps(replicas, stage, previous, observed, stack.secrets),
         warnings=noticing.find_notices(world, layout, replicas),
         forwards=forwards,
+        networks=tuple(sorted(bridges.networks.items())),
+        bridge_slots=tuple(sorted(bridges.slots.items())),
         block=addresses.block,
         slots=tuple(sorted(addresses.slots.items())),
         ports_kept=tuple(sorted(layout.list_kept().items())),
@@ -111,7 +123,9 @@ def resolve(
     return specifying.finish(planned, service, stack, values, is_output_wanted=wanted)
 
 
-def _find_routes(world: placing.Survey) -> tuple[binding.Routes, list[errors.StackError]]:
+def _find_routes(
+    world: placing.Survey, gateways: Mapping[str, str]
+) -> tuple[binding.Routes, list[errors.StackError]]:
     """Return for each callee the route of every stand that it is called from."""
     reach = linking.map_reach(world.seen)
     routes: dict[str, dict[placing.Stand, linking.Route]] = {}
@@ -122,7 +136,7 @@ def _find_routes(world: placing.Survey) -> tuple[binding.Routes, list[errors.Sta
             continue
         own = routes[name] = {}
         for stand, caller in callers.items():
-            route = linking.find_route(stand, service, world, reach)
+            route = linking.find_route(stand, service, world, reach, gateways)
             if route is None:
                 source = world.by_name[caller]
                 wrong.append(linking.report_no_route(source, service, world, reach))
@@ -138,11 +152,11 @@ def _assign_addresses(
     names: list[str] = []
     numbers: set[int] = set()
     for service in world.by_name.values():
-        if not placing.is_launched(service):
+        if not placing.is_launched(service) and not placing.is_found_container(service):
             continue
         names.extend(service.replica_names())
         if service.is_stable:
-            names.append(binding.stable_key(service.name))
+            names.append(placing.stable_key(service.name))
         numbers.update(port.number for port in service.ports)
     before = None
     if previous is not None:
@@ -159,17 +173,24 @@ def _assign_addresses(
     return addressing.assign(folder, names, previous=before, taken=taken, busy=busy)
 
 
-def _list_hosts(world: placing.Survey, routes: binding.Routes) -> tuple[plans.PlannedHost, ...]:
-    """Return every machine of the plan with the LAN address that its services are told at."""
+def _list_hosts(
+    world: placing.Survey, routes: binding.Routes, ground: bridging.Ground
+) -> tuple[plans.PlannedHost, ...]:
+    """Return every machine of the plan with the LAN address that its services are told at, and its
+    own on the run's bridge."""
     lan: dict[str, str] = {}
     for name, own in routes.items():
         host = world.stands[name].host
         for route in own.values():
-            if route.shared and (host not in lan or route.shared < lan[host]):
+            is_lan = route.kind == "lan"
+            if is_lan and (host not in lan or route.shared < lan[host]):
                 lan[host] = route.shared
     return tuple(
         plans.PlannedHost(
-            name=name, kind="local" if name == placing.LOCAL else "ssh", lan=lan.get(name)
+            name=name,
+            kind="local" if name == placing.LOCAL else "ssh",
+            lan=lan.get(name),
+            bridge=ground[name].gateway if name in ground else None,
         )
         for name in world.hosts
     )

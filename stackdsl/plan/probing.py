@@ -13,11 +13,13 @@ from stackdsl.plan import binding, claiming
 
 
 class Site(NamedTuple):
-    """Where one replica is: its ports, what it binds, its folder."""
+    """Where one replica is: its ports, what it binds, its folder as it knows it, its address on
+    the bridge if it stands there."""
 
     ports: tuple[plans.PlannedPort, ...]
     bind: str
     folder: str
+    address: str = ""
 
 
 def find_ready_checks(service: services.Service, site: Site) -> tuple[specs.Check, ...]:
@@ -54,9 +56,7 @@ def make_checks(
 
 def find_target(port: plans.PlannedPort) -> tuple[str, int]:
     """Return the socket at which the program itself answers."""
-    if claiming.is_wildcard(port.bound_host):
-        return port.host, port.bound_port
-    return port.bound_host, port.bound_port
+    return port.target_host, port.target_port
 
 
 def _make_check(service: services.Service, site: Site, probe: probes.Probe) -> specs.Check:
@@ -74,7 +74,8 @@ def _check_own(
     service: services.Service, probe: probes.Http | probes.Tcp, port: plans.PlannedPort
 ) -> specs.Check:
     host, number = find_target(port)
-    is_own = isinstance(service.runs_on, places.Local | places.Ssh)
+    is_native = isinstance(service.runs_on, places.Local | places.Ssh)
+    is_own = is_native and not service.is_isolated
     return specs.Check(probe=probe, host=host, port=number, is_own=is_own)
 
 
@@ -99,6 +100,6 @@ def _resolve_port(
 
 
 def _find_host(site: Site) -> str:
-    if site.bind and not claiming.is_wildcard(site.bind):
-        return site.bind
+    if site.address or (site.bind and not claiming.is_wildcard(site.bind)):
+        return site.address or site.bind
     return site.ports[0].host if site.ports else "127.0.0.1"

@@ -7,22 +7,22 @@ anew only when its old owner is gone.
 from collections.abc import Iterable, Mapping, Sequence
 
 from stackdsl.model import plans, specs, states
-from stackdsl.plan import claiming, deciding, stepping
+from stackdsl.plan import claiming, deciding, grounding, stepping
 
-Forwards = Mapping[str, tuple[specs.Forward, ...]]
+Forwards = grounding.Forwards
 _Bound = tuple[str, str, int]
 
 
 def make_steps(
     replicas: Sequence[plans.PlannedService],
-    forwards: Forwards,
+    ground: grounding.Ground,
     previous: plans.Plan | None,
     observed: Sequence[plans.Observed],
     secrets: Sequence[str] = (),
 ) -> tuple[plans.Step, ...]:
     """Return the steps from what stands to what is wanted.
 
-    ``replicas`` are the wanted ones in order of stages; ``forwards`` those wanted, by host;
+    ``replicas`` are the wanted ones in order of stages; ``ground`` what they stand on and are told;
     ``secrets`` must not stand in causes.
     """
     stood = previous.services if previous is not None else replicas
@@ -30,12 +30,44 @@ def make_steps(
     stopping = deciding.list_stopping(replicas, actions, observed)
     leaving = _map_leaving(stood, stopping)
     before = dict(previous.forwards) if previous is not None and observed else {}
-    extra = _find_extra_needs(replicas, (forwards, before), leaving)
-    return (
-        *order_stops(stopping, stood),
-        *_make_forwards(forwards, before, leaving),
-        *stepping.write_steps(replicas, actions, extra),
+    extra = _find_extra_needs(replicas, (ground.forwards, before), leaving)
+    readied = grounding.ready(
+        replicas,
+        [name for name, action in actions.items() if action.deed != "keep"],
+        ground,
+        replaced=_find_replaced(previous, observed, ground, stopping),
     )
+    return (
+        *readied.steps,
+        *_follow_images(order_stops(stopping, stood), readied),
+        *_make_forwards(ground, before, leaving),
+        *stepping.write_steps(replicas, actions, extra, readied),
+    )
+
+
+def _find_replaced(
+    previous: plans.Plan | None,
+    observed: Sequence[plans.Observed],
+    ground: grounding.Ground,
+    stopping: Mapping[str, str],
+) -> dict[str, list[str]]:
+    if previous is None or not observed or not previous.networks:
+        return {}
+    hosts = {one.name: one.host for one in previous.services}
+    stops = {f"stop:{name}": hosts.get(name, "") for name in stopping}
+    return grounding.find_replaced(dict(previous.networks), ground, stops)
+
+
+def _follow_images(
+    stops: Sequence[plans.StopService], readied: grounding.Readied
+) -> list[plans.Step]:
+    """Let what is to be replaced live on until the image of its successor is there."""
+    return [
+        stepping.add_needs(stop, [readied.images[stop.subject]])
+        if stop.subject in readied.images
+        else stop
+        for stop in stops
+    ]
 
 
 def make_stop_plan(
@@ -58,7 +90,7 @@ def make_stop_plan(
 
 def order_stops(
     stopping: Mapping[str, str], replicas: Sequence[plans.PlannedService]
-) -> tuple[plans.Step, ...]:
+) -> tuple[plans.StopService, ...]:
     """Return a stop for each name, after the stops of those of them that need it.
 
     ``replicas`` tell who needs whom; ``stopping`` is the cause by name.
@@ -115,14 +147,14 @@ def _map_leaving(stood: Sequence[plans.PlannedService], stopping: Mapping[str, s
 
 
 def _make_forwards(
-    wanted: Forwards, before: Forwards, leaving: _Leaving
+    ground: grounding.Ground, before: Forwards, leaving: _Leaving
 ) -> list[plans.SetForwards]:
     """Return a step for each host that has forwards, or had: a node that was started anew knows
     nothing of them, and setting them twice changes nothing."""
     steps: list[plans.SetForwards] = []
-    for host in sorted({*wanted, *before}):
-        forwards = wanted.get(host, ())
-        needs: set[str] = set()
+    for host in sorted({*ground.forwards, *before}):
+        forwards = ground.forwards.get(host, ())
+        needs = grounding.find_forward_needs(host, forwards, ground)
         for one in forwards:
             needs |= leaving.find(host, one.protocol, one.listen_host, one.listen_port)
         steps.append(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from stackdsl.model import plans, refs, services
 from stackdsl.plan import addressing, binding, claiming, linking, placing
 
-_BRIDGE_BASE = 0xAC1E0000  # 172.30.0.0: stands in until containers are carried out
 _MESH_BASE = 0x64400000  # 100.64.0.0: stands in until the mesh is carried out
 
 
@@ -35,7 +34,7 @@ def list_rows(
     names = service.replica_names()
     if service.is_stable and placing.is_launched(service):
         for port_name, endpoint in layout.stable.get(service.name, {}).items():
-            slot = addresses.slots[binding.stable_key(service.name)]
+            slot = addresses.slots[placing.stable_key(service.name)]
             rows.append(_make_row(service.name, endpoint, route, (layout, slot, port_name)))
         if names == (service.name,):
             return tuple(rows)
@@ -54,21 +53,23 @@ def _make_row(
 ) -> Row:
     layout, slot, port = at
     reason = route.reason
-    if route.kind == "lan":
+    if route.shared:
         given = layout.shared.get(binding.shared_key(subject, port, route.shared))
         if given is None:
             reason += "; it listens on every address there"
-            return Row(subject, port, "lan", route.shared, endpoint.bound[1], reason)
+            return Row(subject, port, route.kind, route.shared, endpoint.bound[1], reason)
         if given.reason:
             reason += f"; {given.reason}"
-        return Row(subject, port, "lan", route.shared, given.number, reason)
-    if route.kind in {"bridge", "wireguard"}:
-        base = _BRIDGE_BASE if route.kind == "bridge" else _MESH_BASE
-        host = addressing.format_address(base + slot)
+        return Row(subject, port, route.kind, route.shared, given.number, reason)
+    if route.kind == "wireguard":
+        host = addressing.format_address(_MESH_BASE + slot)
         return Row(subject, port, route.kind, host, endpoint.port.number, reason)
-    if endpoint.reason:
-        reason += f"; {endpoint.reason}"
-    return Row(subject, port, route.kind, *endpoint.told, reason)
+    told = endpoint.told
+    if route.kind == "bridge" and endpoint.bridged is not None:
+        told = endpoint.bridged
+    if told[1] != endpoint.port.number:
+        reason += f"; {endpoint.reason or f'its program listens on {told[1]}'}"
+    return Row(subject, port, route.kind, *told, reason)
 
 
 def read_rows(links: Iterable[plans.Link]) -> tuple[Row, ...]:
@@ -131,7 +132,8 @@ def make_own_ref(service: services.Service, replicas: Sequence[plans.PlannedServ
     """Return all replicas of a service as one of them reaches them.
 
     Where a program binds an address that all its callers are told, that is its own address too,
-    so that a caller that joins on its machine changes nothing for it.
+    so that a caller that joins on its machine changes nothing for it; containers reach each other
+    at their own addresses.
     """
     rows: list[Row] = []
     for replica in replicas:
@@ -139,7 +141,10 @@ def make_own_ref(service: services.Service, replicas: Sequence[plans.PlannedServ
             is_shared = not (
                 claiming.is_wildcard(port.bound_host) or port.bound_host.startswith("127.")
             )
-            host = port.bound_host if is_shared else port.host
-            number = port.bound_port if is_shared else port.told_port
+            host, number = port.host, port.told_port
+            if replica.container is not None:
+                host, number = replica.container.address, port.bound_port
+            elif is_shared and replica.namespace is None:
+                host, number = port.bound_host, port.bound_port
             rows.append(Row(replica.name, port.name, "loopback", host, number, ""))
     return make_ref(service, rows)

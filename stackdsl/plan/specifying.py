@@ -107,11 +107,11 @@ def digest(spec: specs.ServiceSpec, planned: plans.PlannedService) -> str:
 
 
 def _has_spec(service: services.Service) -> bool:
-    """Tell whether a node can be told to run it today: natively, or by taking hold of a process."""
+    """Tell whether a node can be told to run it today, or to take hold of it."""
     place = service.runs_on
     if isinstance(place, places.Attach):
-        return place.pid is not None or place.process is not None
-    return isinstance(place, places.Local | places.Ssh)
+        return place.systemd is None
+    return isinstance(place, places.Local | places.Ssh | places.Docker)
 
 
 def _call_body(service: services.Service, values: Values) -> services.Command | None:
@@ -135,7 +135,10 @@ def _find_folder(
     command: services.Command | None,
 ) -> str:
     """Return where it starts: as the command or the author says, else the stack's folder here
-    and its own far away."""
+    and its own far away; "" for the folder that an image names."""
+    if planned.container is not None:
+        named = None if command is None else command.cwd
+        return posixpath.join(service.cwd or "", named or "")
     folder = service.cwd or (stack.folder if planned.host == placing.LOCAL else planned.dir)
     if command is not None and command.cwd is not None:
         folder = posixpath.join(folder, command.cwd)
@@ -161,7 +164,7 @@ def _make_spec(
     worked: _Worked,
 ) -> specs.ServiceSpec:
     place = service.runs_on
-    site = probing.Site(planned.ports, planned.bind, planned.dir)
+    site = probing.Site(planned.ports, planned.bind, planned.dir, find_address(planned))
     done = () if service.done is None else probing.make_checks(service, site, (service.done,))
     return specs.ServiceSpec(
         name=planned.name,
@@ -173,7 +176,7 @@ def _make_spec(
         cwd=worked.cwd,
         files=worked.files,
         output_wanted=worked.is_output_wanted,
-        dir=planned.dir,
+        dir=planned.folder,
         user=service.user,
         umask=service.umask,
         limits=service.limits,
@@ -196,8 +199,18 @@ def _make_spec(
         log_limit_bytes=stack.log_limit_bytes,
         attach_pid=place.pid if isinstance(place, places.Attach) else None,
         attach_process=place.process if isinstance(place, places.Attach) else None,
+        attach_container=place.container if isinstance(place, places.Attach) else None,
+        container=planned.container,
+        namespace=planned.namespace,
         where=str(service.where),
     )
+
+
+def find_address(planned: plans.PlannedService) -> str:
+    """Return a replica's address on the run's bridge, "" where it does not stand there."""
+    if planned.container is not None:
+        return planned.container.address
+    return planned.namespace.address if planned.namespace is not None else ""
 
 
 def _bind_port(port: plans.PlannedPort) -> specs.BoundPort:

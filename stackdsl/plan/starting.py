@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from stackdsl.model import plans, states
-from stackdsl.plan import deciding, stepping
+from stackdsl.plan import deciding, grounding, stepping
 
 
 def make_start_plan(
@@ -27,7 +27,13 @@ def make_start_plan(
         else:
             cause = "asked for by hand" if is_asked else f"{replica.name} is needed and missing"
             actions[replica.name] = deciding.Action("start", cause, state or "waiting")
-    steps = stepping.write_steps(replicas, actions, {})
+    fresh = [name for name, action in actions.items() if action.deed == "start"]
+    ground = grounding.Ground(dict(plan.networks), dict(plan.forwards), plan.links)
+    readied = grounding.ready(plan.services, fresh, ground, replaced={})
+    needing = {need for name in fresh for need in readied.needs.get(name, ())}
+    proving = {need for name in fresh for need in readied.edge_needs.get(name, ())}
+    begun = [step for step in readied.steps if step.id in needing | proving]
+    steps = [*begun, *stepping.write_steps(replicas, actions, {}, readied)]
     done = {
         step.id
         for step in steps

@@ -8,22 +8,29 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 
 from stackdsl.model import plans
-from stackdsl.plan import deciding, placing
+from stackdsl.plan import deciding, grounding, placing
 
 
 def write_steps(
     replicas: Sequence[plans.PlannedService],
     actions: Mapping[str, deciding.Action],
     extra: Mapping[str, Collection[str]],
+    readied: grounding.Readied,
 ) -> list[plans.Step]:
     """Return the steps of ``replicas``, which come in order of stages.
 
     ``actions`` say what is done about each; ``extra`` are steps that the start of one waits for
-    besides what the replica needs. Needs of services that are not among ``replicas`` are left out.
+    besides what the replica needs and what has ``readied`` its machine. Needs of services that are
+    not among ``replicas`` are left out.
     """
-    stepper = _Stepper(replicas, actions, extra)
+    stepper = _Stepper(replicas, actions, extra, readied)
     stepper.write()
     return stepper.steps
+
+
+def add_needs(step: plans.StopService, ids: Collection[str]) -> plans.StopService:
+    """Return a stop that waits for ``ids`` too."""
+    return dataclasses.replace(step, needs=tuple(sorted({*step.needs, *ids})))
 
 
 def drop_needs(step: plans.Step, ids: Collection[str]) -> plans.Step:
@@ -41,11 +48,13 @@ class _Stepper:
         replicas: Sequence[plans.PlannedService],
         actions: Mapping[str, deciding.Action],
         extra: Mapping[str, Collection[str]],
+        readied: grounding.Readied,
     ) -> None:
         self.steps: list[plans.Step] = []
         self._replicas = replicas
         self._actions = actions
         self._extra = extra
+        self._readied = readied
         self._by_service: dict[str, list[plans.PlannedService]] = {}
         for replica in replicas:
             self._by_service.setdefault(replica.service, []).append(replica)
@@ -115,6 +124,9 @@ class _Stepper:
         extra = set(self._extra.get(name, ()))
         if action.is_stopped_first:
             extra.add(f"stop:{name}")
+        extra |= self._readied.needs.get(name, set())
+        if name in self._readied.edges:
+            extra.add(self._write_proof(replica, needs))
         if extra:
             needs = (*sorted(extra.difference(needs)), *needs)
         if replica.kind == "task":
@@ -130,6 +142,22 @@ class _Stepper:
         self._write_ready(replica, begun)
         if (replica.service, "completed") in self._askers:
             self._write_completed(replica, begun)
+
+    def _write_proof(self, replica: plans.PlannedService, needs: tuple[str, ...]) -> str:
+        """Write the step that tries a replica's links, and return its id."""
+        edges = self._readied.edges[replica.name]
+        callees = list(dict.fromkeys(edge.target for edge in edges))
+        more = f" and {len(callees) - 1} more" if len(callees) > 1 else ""
+        step = plans.ProveLinks(
+            id=f"link:{replica.name}",
+            subject=replica.name,
+            needs=tuple(sorted({*needs, *self._readied.edge_needs[replica.name]})),
+            cause=f"{replica.name} calls {callees[0]}{more}",
+            host=replica.host,
+            edges=edges,
+        )
+        self.steps.append(step)
+        return step.id
 
     def _write_ready(self, replica: plans.PlannedService, begun: str) -> None:
         name = replica.name

@@ -7,6 +7,8 @@ from stackdsl.model import errors, plans, refs, services, stacks
 from stackdsl.plan import (
     addressing,
     binding,
+    bridging,
+    containing,
     informing,
     linking,
     placing,
@@ -23,6 +25,14 @@ class Request(NamedTuple):
     folder: str
     outputs: Mapping[str, str]
     call_bodies: bool
+
+
+class Layouts(NamedTuple):
+    """Every address of a plan: on the loopback, on the bridges, and at the ports."""
+
+    addresses: addressing.Addresses
+    bridges: bridging.Bridges
+    ports: binding.Layout
 
 
 class _Told(NamedTuple):
@@ -56,14 +66,13 @@ class Written(NamedTuple):
 def write(
     world: placing.Survey,
     routes: binding.Routes,
-    addresses: addressing.Addresses,
-    layout: binding.Layout,
+    layouts: Layouts,
     request: Request,
 ) -> tuple[Written, list[errors.StackError]]:
     """Write everything down; return it with what is wrong."""
     written = Written([], [])
-    teller = _Teller(world, routes, addresses, layout, request.outputs)
-    writer = _Writer(world, layout, request)
+    teller = _Teller(world, routes, layouts.addresses, layouts.ports, request.outputs)
+    writer = _Writer(world, layouts, request)
     wrong: list[errors.StackError] = []
     for service in world.by_name.values():
         told = teller.tell(service)
@@ -123,10 +132,13 @@ class _Teller:
 class _Writer:
     """Writes the replicas of one service after the other."""
 
-    def __init__(self, world: placing.Survey, layout: binding.Layout, request: Request) -> None:
+    def __init__(self, world: placing.Survey, layouts: Layouts, request: Request) -> None:
         self._world = world
-        self._layout = layout
+        self._layout = layouts.ports
         self._request = request
+        self._containing = containing.Containing(
+            world, layouts.ports, layouts.bridges, request.run, request.folder
+        )
         self._read_tasks = find_read_tasks(world.stack)
 
     def draft(
@@ -140,13 +152,23 @@ class _Writer:
         needs = _list_needs(self._world.needs[service.name])
         after = self._find_awaited(service)
         pairs = {name: one.pairs for name, one in told.items()}
+        vantage = self._world.stands[service.name].vantage
+        called = [containing.Told(self._world.by_name[n], one.rows) for n, one in told.items()]
         drafts: list[plans.PlannedService] = []
         for index, name in enumerate(service.replica_names()):
+            folder = f"{self._request.folder}/dirs/{name}"
             site = probing.Site(
                 ports=self._list_ports(name),
                 bind=self._layout.binds[name],
-                folder=f"{self._request.folder}/dirs/{name}",
+                folder=containing.INSIDE if vantage == "container" else folder,
             )
+            container = namespace = None
+            if vantage == "container":
+                container = self._containing.make_container(service, name, called)
+            elif vantage == "isolated":
+                namespace = self._containing.make_namespace(service, name, called)
+            address = container or namespace
+            site = site._replace(address=address.address if address is not None else "")
             env = self._inform(service, index, site, pairs)
             drafts.append(
                 plans.PlannedService(
@@ -168,7 +190,10 @@ class _Writer:
                     where=str(service.where),
                     dir=site.folder,
                     start_timeout_s=service.start_timeout_s,
-                    vantage=self._world.stands[service.name].vantage,
+                    folder=folder,
+                    vantage=vantage,
+                    container=container,
+                    namespace=namespace,
                 )
             )
         return drafts
@@ -210,6 +235,8 @@ class _Writer:
                 told_port=endpoint.told[1],
                 bound_host=endpoint.bound[0],
                 bound_port=endpoint.bound[1],
+                target_host=endpoint.target[0],
+                target_port=endpoint.target[1],
             )
             for endpoint in self._layout.endpoints[replica].values()
         )

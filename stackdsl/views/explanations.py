@@ -131,6 +131,22 @@ _TABLE: dict[str, tuple[str, str]] = {
         "no block of loopback addresses is free for the run",
         "stop some of the runs that `stackdsl ps` lists",
     ),
+    "plan.no-container": (
+        "a container that is attached to is not there, or has no address",
+        "start it first, or correct its name; `docker ps -a` lists them",
+    ),
+    "plan.no-image": (
+        "an image is neither in the engine, nor can it be built or pulled",
+        "correct its name, log in to its registry, or give build=",
+    ),
+    "plan.no-privilege": (
+        "isolated=True wants a network namespace, which may not be made here",
+        "run as root, or leave isolated= out",
+    ),
+    "plan.no-subnet": (
+        "no subnet is free for the run's bridge: every one would meet a route of the machine",
+        "give the stack a free one: Stack(network=Network(subnet=…))",
+    ),
     "plan.no-port": (
         "no port between 20000 and 29999 is free where one is needed",
         "stop other programs, or give the service another port",
@@ -296,10 +312,22 @@ _TABLE: dict[str, tuple[str, str]] = {
         "keep state where that user may come: set STACKDSL_STATE, or open the folder (chmod o+x)",
     ),
     "start.logs": ("the log files of a service cannot be written", "see the reason in the error"),
+    "start.build-failed": (
+        "an image could not be built: a step of its Dockerfile failed, or something is not there",
+        "the step and its last lines stand in the error; docker build repeats it",
+    ),
+    "start.image-denied": (
+        "a registry does not give an image to whoever asks",
+        "log in (docker login REGISTRY), or correct the image's name",
+    ),
     "start.no-command": ("a service has no command to start", "return a command from its body"),
     "start.no-folder": (
         "the folder that a service starts in is missing",
         "make it, or change cwd=",
+    ),
+    "start.no-image": (
+        "an image is not in the engine, and the registry does not have it",
+        "correct its name or tag, allow pull=, or build it",
     ),
     "start.no-process": (
         "the process to attach to does not live",
@@ -308,6 +336,10 @@ _TABLE: dict[str, tuple[str, str]] = {
     "start.no-program": (
         "the program is not found, is no program, or lacks its interpreter",
         "correct the command or PATH; scripts need a first line such as #!/bin/sh",
+    ),
+    "start.no-registry": (
+        "the registry of an image is not reached from this machine",
+        "see whether the machine reaches it, or bring the image there with docker load",
     ),
     "start.no-room": (
         "the machine refuses more processes",

@@ -420,4 +420,4 @@ def test_bodies_of_stacks_with_containers_get_addresses_too() -> None:
     kinds = {link.source: link.kind for link in made.links}
     assert kinds == {"job": "bridge", "api": "loopback"}
     assert find(made, "db").bind == "0.0.0.0"
-    assert find(made, "db").spec is None
+    assert find_spec(made, "db").argv == ()
