@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from stackdsl.model import errors, reports, specs, states
@@ -11,6 +12,7 @@ from stackdsl.model.requests import Executed, Inspection, Observed, RunIdentity,
 from stackdsl.node import (
     beginning,
     ends,
+    engines,
     executing,
     files,
     forwarding,
@@ -38,6 +40,8 @@ class NativeNode:
         self._lives: set[asyncio.Task[None]] = set()
         self._forwards = forwarding.Forwards()
         self._watcher: watching.Watcher | None = None
+        self._access = engines.Access(os.environ)
+        self._prepare: Callable[[engines.Engine, specs.Image], Awaitable[str]] | None = None
 
     @property
     def identity(self) -> RunIdentity | None:
@@ -55,12 +59,17 @@ class NativeNode:
 
     async def observe(self, wanted: Wanted) -> HostFacts:
         """See `ports.Node.observe`."""
-        return observing.observe(wanted)
+        if not (wanted.has_engine or wanted.has_networks):
+            return observing.observe(wanted)
+        # runs without containers do without it
+        from stackdsl.node import surveying
+
+        return await surveying.survey(wanted, self._access)
 
     async def begin(self, identity: RunIdentity) -> Sequence[Observed]:
         """See `ports.Node.begin`."""
         if self._around is None:
-            self._around = await beginning.take_up(identity, self._report)
+            self._around = await beginning.take_up(identity, self._report, self._access)
             self._watcher = watching.Watcher(self._on_change)
             await self._adopt(self._around)
         elif self._around.identity.run_id != identity.run_id:
@@ -226,7 +235,13 @@ class NativeNode:
 
     async def prepare_image(self, image: specs.Image) -> str:
         """See `ports.Node.prepare_image`."""
-        raise _not_yet(f'image "{image.reference}"')
+        engine = await self._run().engine.get()
+        if self._prepare is None:
+            # runs without containers do without it
+            from stackdsl.node import images
+
+            self._prepare = images.Images(self._report).prepare
+        return await self._prepare(engine, image)
 
     async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.prove`."""

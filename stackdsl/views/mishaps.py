@@ -1,0 +1,164 @@
+"""What the error codes mean of what befalls a run on its machines: hosts, starts, services."""
+
+TABLE: dict[str, tuple[str, str]] = {
+    # the machine
+    "host.address-missing": (
+        "an address that should be listened on is not one of this machine",
+        "look at `stackdsl doctor`; loopback must be up",
+    ),
+    "host.connection-lost": (
+        "the other process ended, or its connection did",
+        "run the command again; `stackdsl ps` lists what lives",
+    ),
+    "host.engine-denied": (
+        "this user may not write to the socket of the Docker engine",
+        "sudo usermod -aG docker $USER, then log in again; or run a rootless engine",
+    ),
+    "host.engine-down": (
+        "the Docker engine does not answer, or its connection ended",
+        "start it (sudo systemctl start docker); containers are taken up again when it is back",
+    ),
+    "host.engine-far": (
+        "DOCKER_HOST or the docker context names an engine of another machine",
+        'say where the containers stand: runs_on=docker("…", on=ssh("host"))',
+    ),
+    "host.engine-full": (
+        "the disk that the Docker engine keeps images and containers on is full",
+        "docker system df shows what takes it; docker system prune frees it",
+    ),
+    "host.engine-new": (
+        "the Docker engine speaks no version of its API that the Python package docker knows",
+        "pip install --upgrade docker",
+    ),
+    "host.engine-old": (
+        "the Docker engine is older than 20.10",
+        "upgrade Docker",
+    ),
+    "host.engine-refused": (
+        "the Docker engine answered with an error that is shown in its own words",
+        "see what it says",
+    ),
+    "host.listen": ("the machine refused a listening socket", "see the reason in the error"),
+    "host.no-addresses": (
+        "other runs took every block of loopback addresses that was tried",
+        "stop some of the runs that `stackdsl ps` lists",
+    ),
+    "host.no-engine": (
+        "containers need a Docker engine, and none was found on the machine",
+        "install Docker and start it, or set DOCKER_HOST to the socket of an engine",
+    ),
+    "host.no-folder": (
+        "the folder that a program is to start in does not exist; nothing was started",
+        "make it, or correct cwd=",
+    ),
+    "host.no-node": (
+        "the machine refuses another process: the one that would start the services",
+        "look for a limit on processes or open files (ulimit -u, ulimit -n)",
+    ),
+    "host.node-keeps-ending": (
+        "the process that keeps the services was killed again and again; the run was ended",
+        "find out what kills it (dmesg; node.log in the run's folder), then start again",
+    ),
+    "host.no-program": (
+        "a program of the stack is not on this machine; nothing was started",
+        "install it, correct the command, or give its full path",
+    ),
+    "host.no-user": (
+        "a user of the stack does not exist here, or may not be used",
+        "create the user, run as root, or leave user= out",
+    ),
+    "host.port-denied": (
+        "a port under 1024 needs privilege",
+        "run as root, or take another port",
+    ),
+    "host.port-taken": (
+        "another program listens where the stack must",
+        "stop that program, or give the service another port",
+    ),
+    # while it runs
+    "link.unreachable": (
+        "a packet from where a service is about to start did not reach one that it calls",
+        "see the cause: it listens elsewhere, refuses, a firewall drops it, or there is no route",
+    ),
+    "run.ended": ("the run ended while it was waited for", "start it again: stackdsl start"),
+    "run.exec-timeout": (
+        "a command that was run beside a service took too long",
+        "give it more time, or see what it waits for",
+    ),
+    "run.external-unreachable": (
+        "an external address did not answer from where its callers stand",
+        "start it, or correct external(…)",
+    ),
+    "run.hook-failed": (
+        "a hook of a service failed, so the service counts as failed",
+        "mend the command in hooks=; its output is in the error",
+    ),
+    "run.service-failed": (
+        "a service ended, or was not ready in time, and is not started again",
+        "read its last lines in the error, or all of them: stackdsl logs SERVICE",
+    ),
+    "run.stopped": (
+        "something was waited for that has been stopped",
+        "start it again: stackdsl start STACK SERVICE",
+    ),
+    "run.task-failed": (
+        "a task ended with another exit code than 0",
+        "read its last lines in the error, or all of them: stackdsl logs TASK",
+    ),
+    "run.wait-timeout": (
+        "what was waited for did not come about in time",
+        "see what it waits for: stackdsl status; or wait longer",
+    ),
+    "start.ambiguous-process": (
+        "attach(process=…) names several processes",
+        "give attach(pid=…), or a name that only one of them has",
+    ),
+    "start.files": (
+        "a file of files= could not be made under me.dir",
+        "see the reason in the error",
+    ),
+    "start.folder-closed": (
+        "the user of a service cannot come to its own folder",
+        "keep state where that user may come: set STACKDSL_STATE, or open the folder (chmod o+x)",
+    ),
+    "start.logs": ("the log files of a service cannot be written", "see the reason in the error"),
+    "start.build-failed": (
+        "an image could not be built: a step of its Dockerfile failed, or something is not there",
+        "the step and its last lines stand in the error; docker build repeats it",
+    ),
+    "start.image-denied": (
+        "a registry does not give an image to whoever asks",
+        "log in (docker login REGISTRY), or correct the image's name",
+    ),
+    "start.no-command": ("a service has no command to start", "return a command from its body"),
+    "start.no-folder": (
+        "the folder that a service starts in is missing",
+        "make it, or change cwd=",
+    ),
+    "start.no-image": (
+        "an image is not in the engine, and the registry does not have it",
+        "correct its name or tag, allow pull=, or build it",
+    ),
+    "start.no-process": (
+        "the process to attach to does not live",
+        "start it first, or correct attach(…)",
+    ),
+    "start.no-program": (
+        "the program is not found, is no program, or lacks its interpreter",
+        "correct the command or PATH; scripts need a first line such as #!/bin/sh",
+    ),
+    "start.no-registry": (
+        "the registry of an image is not reached from this machine",
+        "see whether the machine reaches it, or bring the image there with docker load",
+    ),
+    "start.no-room": (
+        "the machine refuses more processes",
+        "end other programs, or raise the limits (ulimit -u, pids.max)",
+    ),
+    "start.no-user": ("the user of a service does not exist here", "create it, or change user="),
+    "start.not-root": (
+        "a service is to be another user, which only root can arrange",
+        "run stackdsl as root, or leave user= out",
+    ),
+    "start.refused": ("the system refused to start the program", "see the reason in the error"),
+}
