@@ -68,7 +68,8 @@ class Living:
             self._run,
             self._paint,
             now_s=time.time(),
-            width=width,
+            # clearing the rest of a row that is full would clear its last cell
+            width=max(width - 1, 1),
             height=height,
             foot=self._foot(),
         )

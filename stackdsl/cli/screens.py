@@ -125,7 +125,12 @@ class FullScreen:
             self._leave_keys()
             self.writer.put(_LEAVE)
             self.writer.drain()
-        os.kill(os.getpid(), signal.SIGSTOP)
+        loop = asyncio.get_running_loop()
+        # by the signal itself: the kernel ignores it where no shell could let us go on
+        loop.remove_signal_handler(signal.SIGTSTP)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        loop.add_signal_handler(signal.SIGTSTP, self._pause)
+        self._resume()
 
     def _resume(self) -> None:
         """Take the terminal again, unless we go on in the background."""

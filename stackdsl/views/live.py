@@ -11,6 +11,8 @@ FAILURES_SHOWN = 3
 # Below this height there is only the head and the table; below the next no titles either.
 HEIGHT_FOR_LINES = 10
 HEIGHT_FOR_TITLES = 16
+# So many rows of failures and lines are enough while replicas have no room.
+BELOW_ENOUGH = 14
 
 
 def format_frame(
@@ -35,8 +37,9 @@ def format_frame(
     if height < HEIGHT_FOR_LINES:
         table = livetables.format_rows(run, paint, now_s=now_s, width=width, room=room)
         return [*head, *table, *[""] * (room - len(table)), *end]
-    # a third for the lines below, more where the table leaves it
-    table_room = min(len(run.rows), room - 1 - max(height // 3, 3))
+    # a third for what stands below, less where the table needs it, more where it leaves it
+    below = max(min(height // 3, BELOW_ENOUGH), 3)
+    table_room = min(len(run.rows), room - 1 - below)
     table = livetables.format_rows(run, paint, now_s=now_s, width=width, room=table_room)
     room -= len(table)
     failures = _format_failures(run, paint, width, room // 2)
@@ -88,7 +91,7 @@ def _format_failures(run: liveruns.LiveRun, paint: lines.Paint, width: int, room
     told: list[str] = []
     for row in shown:
         first = f"✘ {row.name}: {livetables.say_end(row)}"
-        place = f"  {row.where}" if row.where else ""
+        place = f"  {row.where.partition(' @')[0]}" if row.where else ""
         text = livetexts.clip(first, max(width - livetexts.measure(place), width // 2))
         rest = livetexts.clip(place, width - livetexts.measure(text))
         told.append(paint(text, "bold red") + paint(rest, "dim"))

@@ -23,7 +23,7 @@ def format_end(
     listed = rows
     if len(rows) > ROWS_LEFT:
         listed = [row for row in rows if row.state in ("failed", "restarting", "unready")]
-    written = [one for one in run.lines if one[0] != liveruns.OURS][-LINES_LEFT:]
+    written = [one for one in run.lines if one[0] != liveruns.OURS and not is_left][-LINES_LEFT:]
     told = live.format_lines(written, run, paint, width)
     if written:
         told.append("")

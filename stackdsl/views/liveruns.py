@@ -3,6 +3,7 @@
 It is fed with events, a status and lines of output, and knows neither clock nor terminal.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +54,7 @@ class LiveRun:
     def take_plan(self, plan: plans.Plan) -> None:
         """Take a plan in: replicas that are known keep what is known of them."""
         known, self.rows = self.rows, {}
-        for planned in plan.services:
+        for planned in sorted(plan.services, key=_order):
             row = known.get(planned.name) or Row(name=planned.name, since_s=self.began_s)
             row.target, row.where = planned.target, planned.where
             row.addresses = _say_addresses(plan, planned)
@@ -160,6 +161,12 @@ def sort_rows(rows: Iterable[Row]) -> Sequence[Row]:
     """Return rows with what is to be looked at first."""
     rank = {state: at for at, state in enumerate(_PRESSING)}
     return sorted(rows, key=lambda row: rank.get(row.state, 0))
+
+
+def _order(planned: plans.PlannedService) -> tuple[object, ...]:
+    """Return what the rows stand in the order of: what starts first; "b-2" before "b-10"."""
+    parts = re.split(r"(\d+)", planned.name)
+    return planned.stage, [int(part) if part.isdigit() else part for part in parts]
 
 
 def _say_addresses(plan: plans.Plan, planned: plans.PlannedService) -> str:

@@ -14,6 +14,10 @@ class Waits:
 
     def __init__(self, plan: plans.Plan, state_of: Callable[[str], str]) -> None:
         self._steps: Mapping[str, plans.Step] = {step.id: step for step in plan.steps}
+        self._needs = {one.name: one.needs for one in plan.services}
+        self._replicas: dict[str, list[str]] = {}
+        for one in plan.services:
+            self._replicas.setdefault(one.service, []).append(one.name)
         self._state_of = state_of
         self._done: set[str] = set()
         self._begun: dict[str, str] = {}
@@ -37,12 +41,9 @@ class Waits:
 
     def say(self, name: str) -> str:
         """Return what a replica's start waits for; "" where nothing is known."""
-        for kind in _STARTS:
-            if f"{kind}:{name}" in self._steps:
-                step = self._steps[f"{kind}:{name}"]
-                break
-        else:
-            return ""
+        step = next((s for s in map(self._steps.get, _name_starts(name)) if s is not None), None)
+        if step is None:
+            return self._say_needs(name)
         if self._begun.get(step.id):
             return self._begun[step.id]
         at_work, waited = self._find_open(step)
@@ -52,6 +53,22 @@ class Waits:
             return ""
         more = f" and {len(waited) - TOLD_MAX} more" if len(waited) > TOLD_MAX else ""
         return f"waits for {', '.join(waited[:TOLD_MAX])}{more}"
+
+    def _say_needs(self, name: str) -> str:
+        """Return what a replica needs that is not there, where its start is no step of this plan:
+        it was one of an earlier plan."""
+        waited = [
+            f"{need.name} {need.condition}{_say_end(state)}"
+            for need in self._needs.get(name, ())
+            for state in [self._worst_of(need.name)]
+            if not _is_met(need.condition, state)
+        ]
+        return f"waits for {', '.join(waited[:TOLD_MAX])}" if waited else ""
+
+    def _worst_of(self, service: str) -> str:
+        """Return the state of a service's replica that keeps others waiting, if one does."""
+        found = [self._state_of(name) for name in self._replicas.get(service, ())]
+        return next((state for state in found if not _is_met("ready", state)), "ready")
 
     def _find_open(self, step: plans.Step) -> tuple[list[str], list[str]]:
         """Return the work under way for a step, and the states that it waits for."""
@@ -87,13 +104,28 @@ class Waits:
         return False
 
 
+def _name_starts(name: str) -> list[str]:
+    return [f"{kind}:{name}" for kind in _STARTS]
+
+
+def _is_met(condition: str, state: str) -> bool:
+    match condition:
+        case "planned":
+            return True
+        case "started":
+            return state not in ("", "waiting", "failed", "stopped")
+        case "completed":
+            return state == "completed"
+    return state in ("ready", "unready", "completed")
+
+
 def _say_wanted(step: plans.Step, now: str) -> str:
-    if now in ("failed", "stopped"):
-        return (
-            f"{step.subject} {step.kind} (it {'has failed' if now == 'failed' else 'is stopped'})"
-        )
-    state = {"start": "started", "task": "completed", "probe": "answering"}.get(step.kind)
-    return f"{step.subject} {state or step.kind}"
+    wanted = {"start": "started", "task": "completed", "probe": "answering"}.get(step.kind)
+    return f"{step.subject} {wanted or step.kind}{_say_end(now)}"
+
+
+def _say_end(state: str) -> str:
+    return {"failed": " (it has failed)", "stopped": " (it is stopped)"}.get(state, "")
 
 
 def _say_work(step: plans.Step) -> str:
