@@ -172,7 +172,9 @@ def _read_plan(
 
 def _find_state(name: str, replicas: Sequence[str], states: Mapping[str, str]) -> str | None:
     """Return a service's state: that of the replica that is worst off."""
-    found = [states[one] for one in replicas if one in states] or [states.get(name)]
+    found = [states[one] for one in replicas if one in states]
+    if not found:
+        return states.get(name)
     return min(found, key=lambda state: _WORST.index(state) if state in _WORST else len(_WORST))
 
 

@@ -1,12 +1,10 @@
-"""Graphs as text: a tree for terminals, Mermaid and DOT for documents, JSON for programs."""
+"""Graphs in every form: a tree for terminals, JSON for programs, pictures and diagrams for people.
+"""
 
 from collections.abc import Mapping, Sequence
 
 from stackdsl.model import graphs
-
-_MERMAID_ESCAPES = {ord(char): f"#{ord(char)};" for char in '"#&<>[]{}()|`\\'}
-_NODE_SHAPES = {"task": ("([", "])"), "host": ("[[", "]]")}
-_DOT_SHAPES = {"task": "oval", "host": "box3d"}
+from stackdsl.views import diagrams
 
 
 def graph_json(view: graphs.GraphView) -> dict[str, object]:
@@ -43,11 +41,24 @@ def graph_html(view: graphs.GraphView) -> str:
     return pages.draw(view)
 
 
+def graph_mermaid(view: graphs.GraphView) -> str:
+    """Return a graph as a Mermaid flowchart; texts may hold any character."""
+    return diagrams.make_mermaid(view)
+
+
+def graph_dot(view: graphs.GraphView) -> str:
+    """Return a graph in DOT, the language of Graphviz; texts may hold any character."""
+    return diagrams.make_dot(view)
+
+
 def graph_tree(view: graphs.GraphView) -> str:
     """Return a graph as a tree: what is needed stands below who needs it.
 
-    A node's own branch is drawn once; wherever it comes up again it is marked "(above)".
+    A node's own branch is drawn once; wherever it comes up again it is marked "(above)". In a
+    topology it is what machines run and which others they call.
     """
+    if view.kind == "topology":
+        view = _keep_machines(view)
     nodes = {node.id: node for node in view.nodes}
     below: dict[str, list[graphs.GraphEdge]] = {node.id: [] for node in view.nodes}
     for edge in view.edges:
@@ -62,41 +73,11 @@ def graph_tree(view: graphs.GraphView) -> str:
     return "\n".join(lines)
 
 
-def graph_mermaid(view: graphs.GraphView) -> str:
-    """Return a graph as a Mermaid flowchart; names may hold any character.
-
-    Source: mermaid.js.org/syntax/flowchart.html (entity codes inside quoted labels).
-    """
-    ids = _number_nodes(view)
-    lines = ["flowchart LR"]
-    for node in view.nodes:
-        opening, closing = _NODE_SHAPES.get(node.kind, ("[", "]"))
-        rows = "<br/>".join(text.translate(_MERMAID_ESCAPES) for text in _list_label(node))
-        lines.append(f'  {ids[node.id]}{opening}"{rows}"{closing}')
-    for edge in view.edges:
-        arrow = "-.->" if edge.condition == "planned" else "-->"
-        label = _describe_edge(edge).translate(_MERMAID_ESCAPES)
-        text = f'|"{label}"|' if label else ""
-        lines.append(f"  {ids[edge.source]} {arrow}{text} {ids[edge.target]}")
-    return "\n".join(lines)
-
-
-def graph_dot(view: graphs.GraphView) -> str:
-    """Return a graph in DOT, the language of Graphviz.
-
-    Source: graphviz.org/doc/info/lang.html (quoted strings).
-    """
-    lines = [f"digraph {_quote(view.name)} {{", "  rankdir=LR;"]
-    for node in view.nodes:
-        label = "\\n".join(_escape(text) for text in _list_label(node))
-        shape = _DOT_SHAPES.get(node.kind, "box")
-        lines.append(f'  {_quote(node.id)} [label="{label}", shape={shape}];')
-    for edge in view.edges:
-        style = ", style=dashed" if edge.condition == "planned" else ""
-        label = _quote(_describe_edge(edge))
-        ends = f"{_quote(edge.source)} -> {_quote(edge.target)}"
-        lines.append(f"  {ends} [label={label}{style}];")
-    return "\n".join([*lines, "}"])
+def _keep_machines(view: graphs.GraphView) -> graphs.GraphView:
+    """Return a topology without the links between services."""
+    machines = {node.id for node in view.nodes if node.kind == "host"}
+    edges = tuple(edge for edge in view.edges if edge.source in machines)
+    return graphs.GraphView(name=view.name, kind=view.kind, nodes=view.nodes, edges=edges)
 
 
 def _list_roots(view: graphs.GraphView) -> list[str]:
@@ -132,41 +113,10 @@ def _draw_branch(
 
 
 def _describe_node(node: graphs.GraphNode) -> str:
-    return " ".join([node.id, *(f"[{text}]" for text in _list_label(node)[1:])])
-
-
-def _list_label(node: graphs.GraphNode) -> list[str]:
-    """Return a node's name and what else is known of it, a line each."""
-    lines = [node.id.removeprefix("host:") if node.kind == "host" else node.id]
-    if node.kind != "service":
-        lines.append(node.kind)
-    if node.host is not None:
-        lines.append(node.host)
-    elif node.kind == "service":
-        lines.append("external")
-    if node.state is not None:
-        lines.append(node.state)
-    return lines
+    return " ".join([node.id, *(f"[{text}]" for text in diagrams.list_label(node)[1:])])
 
 
 def _describe_need(edge: graphs.GraphEdge) -> str:
     """Return what a line of the tree says of a need; its words differ from those of a state."""
-    words = _describe_edge(edge)
+    words = diagrams.describe_edge(edge)
     return words if edge.condition in (None, "planned") else f"when {words}"
-
-
-def _describe_edge(edge: graphs.GraphEdge) -> str:
-    words = [edge.condition or edge.kind, edge.address or ""]
-    return " ".join(word for word in words if word)
-
-
-def _number_nodes(view: graphs.GraphView) -> dict[str, str]:
-    return {node.id: f"n{number}" for number, node in enumerate(view.nodes)}
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _quote(text: str) -> str:
-    return f'"{_escape(text)}"'

@@ -7,7 +7,7 @@ from stackdsl.model import graphs
 from stackdsl.views.drawing import pictures
 
 WIDTH_MIN = 132.0
-WIDTH_MAX = 270.0
+WIDTH_MAX = 250.0
 TEXT_X = 34.0  # the icon stands before it
 PAD_RIGHT = 12.0
 PAD_Y = 9.0

@@ -14,11 +14,12 @@ from stackdsl.views.drawing import (
 
 MARGIN = 28.0
 _TITLE = 64.0
-_STAGE_HEADING = 26.0
+_STAGE_HEADING = 40.0
 _FRAME_PAD = 16.0
 _FRAME_HEADER = 30.0
 _BRIDGE_HEADER = 26.0
 _FRAME_GAP = 22.0
+_REFINEMENTS = 2
 
 
 def compose(view: graphs.GraphView) -> pictures.Picture:
@@ -29,7 +30,9 @@ def compose(view: graphs.GraphView) -> pictures.Picture:
     has_lanes = view.kind == "topology"
     made = _make_cards(nodes, has_lanes=has_lanes)
     grid = layering.make_grid(nodes, edges, has_lanes=has_lanes)
-    cloth = weaving.weave(grid, edges, {edge: _find_style(edge, view.kind) for edge in edges})
+    said = {node.id: node.address for node in nodes if has_lanes}
+    styles = {edge: _find_style(edge, view.kind, said.get(edge.target)) for edge in edges}
+    cloth = weaving.weave(grid, edges, styles)
     arrivals = routing.list_arrivals(cloth)
     height_of = {
         name: max(card.height, routing.measure_box(name, cloth, arrivals))
@@ -39,7 +42,7 @@ def compose(view: graphs.GraphView) -> pictures.Picture:
     has_stages = len(set(grid.stages)) > 1
     top = _TITLE + (_STAGE_HEADING if has_stages else 0.0)
     spans, bottom = _stack_bands(grid.lanes, needed, top, has_frames=has_lanes)
-    y_of = positioning.place_items(cloth, height_of, spans)
+    y_of = _place(cloth, made, height_of, spans)
     channels = routing.measure_channels(cloth, arrivals, y_of)
     columns = _place_columns(grid, made, channels, has_frames=has_lanes)
     boxes = positioning.make_boxes(cloth, made, height_of, y_of, columns)
@@ -57,6 +60,22 @@ def compose(view: graphs.GraphView) -> pictures.Picture:
     )
 
 
+def _place(
+    cloth: weaving.Cloth,
+    made: Mapping[str, pictures.Card],
+    height_of: Mapping[str, float],
+    spans: Mapping[int, positioning.Span],
+) -> dict[weaving.Item, float]:
+    """Return all heights: first by middles, then such that lines that can be level are."""
+    y_of = positioning.place_items(cloth, height_of, spans, {})
+    for _ in range(_REFINEMENTS):
+        columns = [(0.0, 0.0)] * len(cloth.columns)
+        boxes = positioning.make_boxes(cloth, made, height_of, y_of, columns)
+        offsets = routing.measure_offsets(cloth, boxes, y_of)
+        y_of = positioning.place_items(cloth, height_of, spans, offsets)
+    return y_of
+
+
 def _make_cards(
     nodes: Sequence[graphs.GraphNode], *, has_lanes: bool
 ) -> dict[str, pictures.Card]:
@@ -69,13 +88,15 @@ def _make_cards(
     }
 
 
-def _find_style(edge: graphs.GraphEdge, kind: str) -> pictures.Style:
-    """Return how a line is drawn: its label is the condition, or in a topology the address."""
-    label = (edge.address or "") if kind == "topology" else (edge.condition or "")
+def _find_style(edge: graphs.GraphEdge, kind: str, said: str | None) -> pictures.Style:
+    """Return how a line is drawn: its label is the condition, or in a topology the address, if
+    that is not the one that the box says."""
+    label = edge.condition if kind == "dependency" else edge.address
+    label = None if label == said else label
     return pictures.Style(
         kind=edge.kind,
         is_planned=edge.condition == "planned",
-        label=cards.shorten(label, "label", 150.0),
+        label=cards.shorten(label or "", "label", 150.0),
     )
 
 

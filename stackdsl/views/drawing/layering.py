@@ -8,7 +8,7 @@ from stackdsl.model.data import dataclass
 
 OUTSIDE = ""
 _ASPECT = 1.6  # of width to height, as screens and walls have it
-_COLUMN_WIDTH = 290.0  # a box and the lines beside it, about
+_COLUMN_WIDTH = 330.0  # a box and the lines beside it, about
 _ROW_HEIGHT = 72.0
 _LANE_HEIGHT = 60.0
 

@@ -69,7 +69,7 @@ def _write(text: str, x: float, y: float) -> str:
 def _list_boxes(picture: pictures.Picture, draw_icon: DrawIcon) -> list[_Item]:
     nodes = [box.card.node for box in picture.boxes]
     vantages = {node.vantage for node in nodes if node.kind != "task"}
-    found = [(name, words) for name, words in _VANTAGES.items() if name in vantages]
+    found: list[tuple[str, str]] = [(name, words) for name, words in _VANTAGES.items() if name in vantages]
     if any(node.kind == "task" for node in nodes):
         found.append(("task", "task: runs once"))
 

@@ -39,9 +39,13 @@ def measure_bands(cloth: weaving.Cloth, height_of: Mapping[str, float]) -> dict[
 
 
 def place_items(
-    cloth: weaving.Cloth, height_of: Mapping[str, float], spans: Mapping[int, Span]
+    cloth: weaving.Cloth,
+    height_of: Mapping[str, float],
+    spans: Mapping[int, Span],
+    offset_of: Mapping[tuple[weaving.Item, weaving.Item], float],
 ) -> dict[weaving.Item, float]:
-    """Return the height of each item's middle."""
+    """Return the height of each item's middle. ``offset_of`` an item and its neighbour is how far
+    below the item's middle the line to that neighbour begins."""
     left: dict[weaving.Item, list[weaving.Item]] = {}
     right: dict[weaving.Item, list[weaving.Item]] = {}
     for a, b in cloth.list_steps():
@@ -49,8 +53,8 @@ def place_items(
         left.setdefault(b, []).append(a)
     groups = [_split(items, cloth.band_of) for items in cloth.columns]
     y_of: dict[weaving.Item, float] = {}
-    for column in groups:
-        for band, group in column.items():
+    for bands in groups:
+        for band, group in bands.items():
             wanted = [(spans[band].top + spans[band].bottom) / 2] * len(group)
             y_of.update(_fit(group, wanted, [1.0] * len(group), height_of, spans[band]))
     for sweep in range(_SWEEPS):
@@ -59,7 +63,7 @@ def place_items(
         for column in order:
             sides = (left, right) if is_last else ((left,) if sweep % 2 == 0 else (right,))
             for band, group in groups[column].items():
-                wanted, weights = _want(group, sides, y_of)
+                wanted, weights = _want(group, sides, y_of, offset_of)
                 y_of.update(_fit(group, wanted, weights, height_of, spans[band]))
     return y_of
 
@@ -91,6 +95,7 @@ def _want(
     group: Sequence[weaving.Item],
     sides: Sequence[Mapping[weaving.Item, Sequence[weaving.Item]]],
     y_of: Mapping[weaving.Item, float],
+    offset_of: Mapping[tuple[weaving.Item, weaving.Item], float],
 ) -> tuple[list[float], list[float]]:
     """Return where each item would like to be, and how much; lines like to be straight most."""
     wanted: list[float] = []
@@ -101,7 +106,8 @@ def _want(
             for near in side.get(item, ()):
                 bends = isinstance(item, weaving.Bend) + isinstance(near, weaving.Bend)
                 pull = (1.0, 2.0, 8.0)[bends]
-                total += pull * y_of[near]
+                shift = offset_of.get((near, item), 0.0) - offset_of.get((item, near), 0.0)
+                total += pull * (y_of[near] + shift)
                 weight += pull
         wanted.append(total / weight if weight else y_of[item])
         weights.append(weight or 0.1)

@@ -134,6 +134,24 @@ def route(
     return routes, arrows
 
 
+def measure_offsets(
+    cloth: weaving.Cloth,
+    boxes: Mapping[str, pictures.Box],
+    y_of: Mapping[weaving.Item, float],
+) -> dict[tuple[weaving.Item, weaving.Item], float]:
+    """Return how far below a box's middle its line to each neighbour begins."""
+    ports = _place_ports(cloth, boxes, y_of)
+    found: dict[tuple[weaving.Item, weaving.Item], list[float]] = {}
+    for thread in cloth.threads:
+        edge, (source, side) = thread.edge, _find_exit(thread, cloth)
+        first, last = thread.items[1], thread.items[-2]
+        leaving = ports[source, side, edge] - y_of[source]
+        found.setdefault((source, first), []).append(leaving)
+        arriving = ports[edge.target, find_heading(thread, cloth), thread.style]
+        found.setdefault((edge.target, last), []).append(arriving - y_of[edge.target])
+    return {pair: sum(all_of) / len(all_of) for pair, all_of in found.items()}
+
+
 _Port = tuple[str, int, object]  # the box, its side, and an arrival's style or a thread's edge
 
 

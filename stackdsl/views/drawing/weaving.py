@@ -61,7 +61,7 @@ def weave(
     style_of: Mapping[graphs.GraphEdge, pictures.Style],
 ) -> Cloth:
     """Return every edge's way and the order in each column."""
-    column_of: dict[Item, int] = dict(grid.column_of)
+    column_of: dict[Item, int] = {**grid.column_of}
     band_of: dict[Item, int] = {name: 2 * lane + 1 for name, lane in grid.lane_of.items()}
     threads = [_spin(edge, style_of[edge], grid, column_of, band_of) for edge in edges]
     columns: list[list[Item]] = [[] for _ in grid.stages]

@@ -90,7 +90,7 @@ def test_mermaid_draws_order_solid_and_planned_dashed() -> None:
     lines = views.graph_mermaid(SHOP).splitlines()
 
     assert lines[0] == "flowchart LR"
-    assert '  n0["api<br/>local<br/>ready"]' in lines
+    assert '  n0["api<br/>local<br/>ready"]:::ready' in lines
     assert '  n3(["migrate<br/>task<br/>local"])' in lines
     assert '  n0 -->|"ready 127.1.2.3:5432"| n1' in lines
     assert '  n0 -.->|"planned"| n2' in lines
@@ -108,7 +108,7 @@ def test_dot_quotes_names() -> None:
 
     assert lines[0] == 'digraph "a \\"b\\" \\\\ c" {'
     assert '  "x\\"y|<z>" [label="x\\"y|<z>\\nh\\\\[1]", shape=box];' in lines
-    assert '  "x\\"y|<z>" -> "end" [label="ready"];' in lines
+    assert '  "x\\"y|<z>" -> "end" [label="ready", tooltip="ready", color="#3b6fd4"];' in lines
     assert lines[-1] == "}"
 
 
