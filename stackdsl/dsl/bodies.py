@@ -128,7 +128,7 @@ def read_command(
             do=_NO_COMMAND,
         )
     try:
-        return convert_command(returned, folder=folder, secrets=secrets)
+        return convert_command(returned, folder=folder if is_process else None, secrets=secrets)
     except faults.Refusal as refusal:
         close = getattr(returned, "close", None)
         if type(returned).__name__ in {"coroutine", "generator"} and callable(close):
@@ -142,9 +142,10 @@ def read_command(
 
 
 def convert_command(
-    given: object, *, folder: str, secrets: tuple[str, ...] = ()
+    given: object, *, folder: str | None, secrets: tuple[str, ...] = ()
 ) -> services.Command:
-    """Return the model's command of a list, a string or a Command(…).
+    """Return the model's command of a list, a string or a Command(…); its folder starts at
+    ``folder``, or stays as it is for None.
 
     Raises:
         Refusal: it is none of these.
@@ -157,9 +158,13 @@ def convert_command(
     return services.Command(
         argv=conversions.argv(inside["argv"]),
         env=() if inside["env"] is None else conversions.env(inside["env"]),
-        cwd=None if cwd is None else conversions.absolute(cwd, folder),
+        cwd=None if cwd is None else _read_folder(cwd, folder),
         secrets=secrets,
     )
+
+
+def _read_folder(given: object, folder: str | None) -> str:
+    return conversions.path(given) if folder is None else conversions.absolute(given, folder)
 
 
 def _take_secrets(noted: list[ledgers.Ledger]) -> tuple[str, ...]:

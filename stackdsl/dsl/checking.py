@@ -169,7 +169,7 @@ def _check_sockets(stack: Sequence[services.Service], found: faults.Faults) -> N
     insisting: list[tuple[services.Service, services.Port, _Socket]] = []
     for service in stack:
         for port in service.ports:
-            sockets = list(_insisted(port))
+            sockets = list(_insisted(service, port))
             for number in {port.number, *(socket.number for socket in sockets)}:
                 wanting.setdefault((_machine(service), number), {})[id(service)] = service
             insisting += [(service, port, socket) for socket in sockets]
@@ -180,31 +180,37 @@ def _check_sockets(stack: Sequence[services.Service], found: faults.Faults) -> N
             pair = frozenset((id(service), id(other)))
             if other is service or pair in noted:
                 continue
-            if any(_meets(socket, port, theirs) for theirs in other.ports):
+            if any(_meets(socket, port, other, theirs) for theirs in other.ports):
                 noted.add(pair)
                 _note_clash(service, other, socket, found)
 
 
-def _insisted(port: services.Port) -> Iterator[_Socket]:
-    if port.listens is not None:
+def _insisted(service: services.Service, port: services.Port) -> Iterator[_Socket]:
+    """Return what a port insists on of its machine; what listens in a container or a namespace
+    takes nothing of it."""
+    is_apart = service.is_isolated or isinstance(service.runs_on, places.Docker)
+    if port.listens is not None and not is_apart:
         yield _Socket("listens", *port.listens)
-    elif port.bind is not None:
+    elif port.bind is not None and not is_apart:
         yield _Socket("bind", port.bind, port.number)
     if port.publish is not None:
         yield _Socket("publish", *port.publish)
 
 
-def _meets(socket: _Socket, port: services.Port, theirs: services.Port) -> bool:
+def _meets(
+    socket: _Socket, port: services.Port, other: services.Service, theirs: services.Port
+) -> bool:
     """Tell whether a socket meets one of another port: one that it insists on too, or its
     canonical one on an address of its own."""
     if port.protocol != theirs.protocol:
         return False
-    if socket.address == _EVERYWHERE and theirs.number == socket.number:
+    is_own = not other.is_isolated  # its canonical one is on this machine's loopback
+    if socket.address == _EVERYWHERE and theirs.number == socket.number and is_own:
         return True
     return any(
-        other.number == socket.number
-        and (_EVERYWHERE in {socket.address, other.address} or socket.address == other.address)
-        for other in _insisted(theirs)
+        held.number == socket.number
+        and (_EVERYWHERE in {socket.address, held.address} or socket.address == held.address)
+        for held in _insisted(other, theirs)
     )
 
 
@@ -219,8 +225,8 @@ def _note_clash(
             f'listens="127.0.0.1:{number}"' if address == _EVERYWHERE else f"another {keyword}="
         )
         advice = (
-            f'give "{service.name}" {narrow}, or "{other.name}" another port;'
-            " isolated=True, an address of its own, cannot be carried out yet"
+            f'give "{service.name}" {narrow}, or "{other.name}" another port,'
+            " or give one of them isolated=True, an address of its own"
         )
     found.add(
         later.where,
@@ -234,11 +240,9 @@ def _note_clash(
 def _machine(service: services.Service) -> str | None:
     """Return the machine whose sockets a service takes; None if it takes none of them."""
     match service.runs_on:
-        case places.Local() if not service.is_isolated:
+        case places.Local() | places.Docker(on=places.Local()):
             return "local"
-        case places.Docker(on=places.Local()):
-            return "local"
-        case places.Ssh() as machine if not service.is_isolated:
+        case places.Ssh() as machine:
             return str(machine)
         case places.Docker(on=places.Ssh() as machine):
             return str(machine)

@@ -1,10 +1,11 @@
 """Forms: what authors wrote as Port(…), http(…), ssh(…) and the like, turned into the model's."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stackdsl.dsl import conversions, faults, places, probes, units, values, written
+from stackdsl.dsl import conversions, faults, options, places, probes, units, values, written
 from stackdsl.model import places as model_places
 from stackdsl.model import probes as model_probes
 from stackdsl.model import services
@@ -248,7 +249,7 @@ def _docker(given: dict[str, Any], folder: str) -> model_places.Docker:
         on=_machine(given["on"], folder),
         pull=conversions.one_of(given["pull"], ("missing", "always", "never")),
         init=conversions.flag(given["init"]),
-        options=tuple(sorted(given["options"].items())),
+        options=options.read(given["options"]),
     )
 
 
@@ -260,12 +261,20 @@ def _build(value: object, folder: str) -> model_places.Build:
     args = given["args"] or {}
     if not isinstance(args, Mapping):
         raise faults.Refusal("Build(args=) is not a mapping", 'give args={"NAME": "value"}')
+    context = conversions.absolute(given["context"], folder)
     return model_places.Build(
-        context=conversions.absolute(given["context"], folder),
-        dockerfile=_optional(conversions.path, given["dockerfile"]),
+        context=context,
+        dockerfile=_optional(lambda v: _dockerfile(v, context, folder), given["dockerfile"]),
         args=tuple((str(key), str(one)) for key, one in args.items()),
         target=_optional(conversions.text, given["target"]),
     )
+
+
+def _dockerfile(value: object, context: str, folder: str) -> str:
+    """Return a Dockerfile's absolute path: in the context if it is there, as compose has it, else
+    from the stack's folder, as all other paths."""
+    inside = conversions.absolute(value, context)
+    return inside if os.path.isfile(inside) else conversions.absolute(value, folder)
 
 
 def _ssh(given: dict[str, Any], folder: str) -> model_places.Ssh:

@@ -13,7 +13,8 @@ class Place(written.Written):
 
 
 class Build(written.Written):
-    """How an image is built; paths start at the stack's folder."""
+    """How an image is built; paths start at the stack's folder, ``dockerfile`` may also be one in
+    the context."""
 
     __slots__ = ()
 
@@ -44,7 +45,8 @@ def docker(
 ) -> Place:
     """Return a container of ``image`` (or of what ``build`` makes) on the engine of ``on``.
 
-    Further keywords are the engine's own options.
+    Further keywords are options of the Docker SDK's containers.create (cap_add, shm_size …), but
+    for those that the run decides, such as names, networks and ports.
     """
     kept = {
         "image": image,

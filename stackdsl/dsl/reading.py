@@ -262,7 +262,8 @@ class Reader:
             self.refuse("command", faults.Refusal("it is a function", hint))
         elif given is not None:
             try:
-                command = bodies.convert_command(given, folder=self.folder)
+                folder = self.folder if is_process else None
+                command = bodies.convert_command(given, folder=folder)
             except faults.Refusal as refusal:
                 self.refuse("command", refusal, given)
         return bodies.make_constant(command)
@@ -338,11 +339,7 @@ def find_misfits(service: services.Service) -> list[tuple[str, faults.Refusal]]:
     if service.is_isolated and not is_native:
         do = "take isolated= out: only a native process needs it"
         found.append(("isolated", faults.Refusal(f'it runs on "{place}"', do)))
-    if is_native and any(
-        isinstance(probe, probes.DockerHealth) for probe in (*(service.ready or ()), *service.live)
-    ):
-        do = "use http(…), tcp() or check([…])"
-        found.append(("ready", faults.Refusal("docker_health() is asked of a process", do)))
+    found += _find_container_misfits(service)
     if isinstance(place, places.External) and service.ports:
         number = service.ports[0].number
         if number != place.port:
@@ -358,4 +355,31 @@ def find_misfits(service: services.Service) -> list[tuple[str, faults.Refusal]]:
                 fact = f'port "{port.name}" has {told}=, which only one replica can have'
                 do = f"take {told}= out, or give replicas=1"
                 found.append(("replicas", faults.Refusal(fact, do)))
+    return found
+
+
+def _find_container_misfits(service: services.Service) -> list[tuple[str, faults.Refusal]]:
+    """Return what a service asks for that only a container has, or that a container cannot give."""
+    found = []
+    place = service.runs_on
+    is_container = isinstance(place, places.Docker)
+    is_attached = isinstance(place, places.Attach) and place.container is not None
+    for keyword, given in (("ready", service.ready or ()), ("live", service.live)):
+        is_asked = any(isinstance(probe, probes.DockerHealth) for probe in given)
+        if is_asked and not (is_container or is_attached):
+            do = "use http(…), tcp() or check([…])"
+            whom = "a process" if isinstance(place, places.Local) else f'"{place}"'
+            found.append((keyword, faults.Refusal(f"docker_health() is asked of {whom}", do)))
+    if is_container and service.umask is not None:
+        do = "take it out, and set it in the image's own command"
+        found.append(("umask", faults.Refusal("a container has none that can be given", do)))
+    for port in service.ports if is_container or service.is_isolated else ():
+        for keyword, address in (
+            ("listens", None if port.listens is None else port.listens[0]),
+            ("bind", port.bind),
+        ):
+            if address is not None and address.startswith("127."):
+                fact = f'port "{port.name}" has {keyword}={address}, which nobody outside reaches'
+                do = f"let its program listen on 0.0.0.0, as me.bind says, and take {keyword}= out"
+                found.append(("ports", faults.Refusal(fact, do)))
     return found

@@ -35,7 +35,7 @@ class Ssh:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """How an image is built; paths are relative to the stack's folder."""
+    """How an image is built; paths are absolute by now."""
 
     context: str
     dockerfile: str | None = None

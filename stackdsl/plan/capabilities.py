@@ -26,8 +26,6 @@ def check_supported(stack: stacks.StackModel) -> list[errors.PlanError]:
 def _find_missing(service: services.Service) -> tuple[str, str] | None:
     """Return what is missing and what to do instead, None if nothing is."""
     missing = _find_missing_place(service.runs_on)
-    if missing is None and service.is_isolated:
-        missing = "isolated=True", "leave isolated out; every service has an address of its own"
     if missing is None and service.network in {"wireguard", "tunnel"}:
         missing = f'network="{service.network}"', 'leave network at "auto"'
     if missing is None and service.scale is not None:
@@ -40,14 +38,14 @@ def _find_missing(service: services.Service) -> tuple[str, str] | None:
 def _find_missing_place(place: places.Place) -> tuple[str, str] | None:
     missing = None
     match place:
-        case places.Docker():
-            missing = "containers", "leave runs_on out and return the command from the body"
+        case places.Docker(on=places.Ssh()):
+            missing = "containers on other machines", "leave on= out to run it here"
         case places.Ssh():
             missing = "other machines", "leave runs_on out to run it here"
         case places.Systemd():
             missing = "systemd units", 'start the unit yourself and give attach(process="…")'
-        case places.Attach() if place.container is not None or place.systemd is not None:
-            missing = "attached containers and units", "give attach(pid=…) or attach(process=…)"
+        case places.Attach() if place.systemd is not None:
+            missing = "attached units", "give attach(pid=…) or attach(process=…)"
         case places.Attach() if isinstance(place.on, places.Ssh):
             missing = "processes on other machines", "attach to a process of this machine"
         case _:
@@ -60,7 +58,7 @@ def _report(service: services.Service, missing: str, do: str) -> errors.PlanErro
         "plan.not-yet",
         f'cannot run {service.kind} "{service.name}": {missing} cannot be carried out yet',
         where=str(service.where),
-        why=f'it is to run on "{service.runs_on}"; this release runs native processes'
+        why=f'it is to run on "{service.runs_on}"; this release runs processes and containers'
         " of this machine",
         do=do,
     )

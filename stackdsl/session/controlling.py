@@ -205,7 +205,7 @@ class Controller:
         stands: Sequence[plans.Observed],
     ) -> plans.Plan:
         for _ in range(20):
-            seen = await preparing.look(node, self.store, self.run, previous)
+            seen = await preparing.look(node, self.store, self.run, stack, previous)
             with masking.masked_errors(stack.secrets):
                 plan = self._plan_for(stack, seen, previous, stands)
             if self.options.debug is not None:

@@ -46,7 +46,7 @@ async def _plan_with(
 ) -> plans.Plan:
     run = naming.run_name(stack.name, copy)
     previous, observed = await _ask_living(store.record(run), stack.file)
-    seen = await preparing.look(node, store, run, previous)
+    seen = await preparing.look(node, store, run, stack, previous)
     with masking.masked_errors(stack.secrets):
         plan = planning.make_plan(
             stack,

@@ -6,15 +6,20 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from stackdsl import ports
-from stackdsl.model import errors, facts, plans, probes, specs
+from stackdsl.model import errors, facts, plans, probes, specs, stacks
+from stackdsl.plan import imaging, placing
 from stackdsl.registry import store as stores
 
 
 async def look(
-    node: ports.Node, store: stores.Store, run: str, previous: plans.Plan | None
+    node: ports.Node,
+    store: stores.Store,
+    run: str,
+    stack: stacks.StackModel,
+    previous: plans.Plan | None,
 ) -> facts.Facts:
     """Return the facts that a plan of ``run`` starts from; its own listeners are left out."""
-    host = await node.observe(ports.Wanted())
+    host = await node.observe(_list_wanted(stack, store, run))
     blocks = tuple(
         record.block
         for record in store.records()
@@ -24,6 +29,24 @@ async def look(
         own = foreign_listeners(host.listeners, previous)
         host = dataclasses.replace(host, listeners=own)
     return facts.Facts(hosts=(host,), blocks_taken=blocks)
+
+
+def _list_wanted(stack: stacks.StackModel, store: stores.Store, run: str) -> ports.Wanted:
+    """Return what has to be looked up for a stack: of engines and networks, only for containers and
+    isolated processes, so that others pay nothing for them."""
+    stands = [placing.find_stand(service) for service in stack.services]
+    here = {stand.vantage for stand in stands if stand.host == placing.LOCAL}
+    containers = imaging.list_containers(stack)
+    if not here & {"container", "isolated"} and not containers:
+        return ports.Wanted()
+    record = store.record(run)
+    return ports.Wanted(
+        images=imaging.list_images(stack),
+        containers=containers,
+        has_engine=True,
+        has_networks=bool(here & {"container", "isolated"}),
+        run_id="" if record is None else record.run_id,
+    )
 
 
 def foreign_listeners(
@@ -37,6 +60,12 @@ def foreign_listeners(
         for port in service.spec.ports
     }
     own |= {(f.listen_host, f.listen_port) for _, mine in plan.forwards for f in mine}
+    own |= {
+        (published.host, published.port)
+        for service in plan.services
+        if service.container is not None
+        for published in service.container.publishes
+    }
     return tuple(one for one in listeners if (one.address, one.port) not in own)
 
 
@@ -62,7 +91,12 @@ async def check_programs(node: ports.Node, plan: plans.Plan) -> None:
     Raises:
         HostError: some are missing, each with the service that wants it.
     """
-    specs_of = [(one, one.spec) for one in plan.services if one.spec is not None]
+    # what runs in a container is found in its image
+    specs_of = [
+        (one, one.spec)
+        for one in plan.services
+        if one.spec is not None and one.spec.container is None and not one.spec.attach_container
+    ]
     wishes = [wish for one, spec in specs_of for wish in _list_wishes(one, spec)]
     users = sorted({spec.user for _, spec in specs_of if spec.user is not None})
     if not wishes and not users:

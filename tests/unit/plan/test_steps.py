@@ -267,11 +267,10 @@ def test_a_start_by_hand_waits_for_what_is_on_its_way() -> None:
 
 def test_what_cannot_be_carried_out_yet_is_refused_service_by_service() -> None:
     made = stack(
-        service("a", runs_on=places.Docker(image="x")),
+        service("a", runs_on=places.Docker(image="x", on=ssh("edge"))),
         service("b", runs_on=ssh("edge")),
         service("c", runs_on=places.Systemd(unit="x")),
-        service("d", runs_on=places.Attach(container="x")),
-        service("e", is_isolated=True),
+        service("d", runs_on=places.Attach(systemd="x")),
         service("f", network="wireguard"),
         service("g", scale=services.Scale(min=2, max=3)),
         service("h", sync=("/x",)),
@@ -279,13 +278,16 @@ def test_what_cannot_be_carried_out_yet_is_refused_service_by_service() -> None:
 
     wrong = capabilities.check_supported(made)
 
-    assert len(wrong) == 8
+    assert len(wrong) == 7
     assert {error.code for error in wrong} == {"plan.not-yet"}
     assert all(error.do and error.where for error in wrong)
 
 
-def test_everything_native_can_be_carried_out() -> None:
+def test_everything_of_this_machine_can_be_carried_out() -> None:
     made = stack(
+        service("boxed", runs_on=places.Docker(image="x")),
+        service("found", runs_on=places.Attach(container="x")),
+        service("apart", is_isolated=True),
         DB,
         MIGRATE,
         service("x", runs_on=places.External(host="h", port=1)),
