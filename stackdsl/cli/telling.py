@@ -11,7 +11,7 @@ class Changes:
     """Takes the events of a run; ``tell`` shows a line."""
 
     def __init__(self, plan: plans.Plan, tell: Callable[[str], None], paint: lines.Paint) -> None:
-        self._plan = plan
+        self._services = {one.name: one for one in plan.services}
         self._tell = tell
         self._paint = paint
         self._prefixes = lines.Prefixes([one.name for one in plan.services], paint)
@@ -49,7 +49,7 @@ class Changes:
         )
 
     def _addresses_of(self, name: str) -> str:
-        planned = self._plan.service(name)
+        planned = self._services.get(name)
         if planned is None:
             return ""
         return ", ".join(

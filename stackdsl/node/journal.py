@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from stackdsl.model import errors, specs, states
 from stackdsl.model.data import dataclass
@@ -67,7 +67,9 @@ class Journal:
         self._db = connection
         self._secrets = _escape(secrets)
         self._on_trouble = on_trouble
-        self._is_open = False
+        # what became of each since the last commit; None: it is forgotten
+        self._notes: dict[str, dict[str, object] | None] = {}
+        self._is_awaited = False
         self._has_told = False
 
     def fact(self, name: str) -> str | None:
@@ -93,6 +95,7 @@ class Journal:
             "SELECT spec, state, pid, start_ticks, boot, exit_code, restarts, out_offset, "
             "err_offset, reason, output, is_whole FROM replicas ORDER BY name"
         )
+        self.commit()
         try:
             return [
                 Row(
@@ -150,23 +153,17 @@ class Journal:
 
         What cannot be written is told once as trouble: marks find what the journal does not know.
         """
-        columns = ", ".join(f"{column} = ?" for column in fields)
-        try:
-            self._begin()
-            self._db.execute(
-                f"UPDATE replicas SET {columns}, since_ns = ? WHERE name = ?",  # noqa: S608  # columns are ours
-                (*fields.values(), time.time_ns(), name),
-            )
-        except sqlite3.Error as error:
-            self._tell(error)
+        noted = self._notes.get(name)
+        if noted is None:
+            self._notes[name] = noted = {}
+            self._commit_soon()
+        noted.update(fields, since_ns=time.time_ns())
 
     def forget(self, names: Iterable[str]) -> None:
-        """Drop rows."""
-        try:
-            self._begin()
-            self._db.executemany("DELETE FROM replicas WHERE name = ?", [(n,) for n in names])
-        except sqlite3.Error as error:
-            self._tell(error)
+        """Drop rows, with all else that this turn of the loop notes."""
+        for name in names:
+            self._notes[name] = None
+        self._commit_soon()
 
     def close(self, *, is_over: bool = False) -> None:
         """Commit and close; ``is_over``: nobody will ask again, the disk need not be waited for."""
@@ -176,18 +173,26 @@ class Journal:
                 self._db.execute("PRAGMA synchronous=OFF")
         self._db.close()
 
-    def _begin(self) -> None:
-        if not self._is_open:
-            self._db.execute("BEGIN")
-            self._is_open = True
+    def _commit_soon(self) -> None:
+        if not self._is_awaited:
+            self._is_awaited = True
             asyncio.get_running_loop().call_soon(self.commit)
 
     def commit(self) -> None:
         """Put what was noted on disk now."""
-        if not self._is_open:
+        self._is_awaited = False
+        if not self._notes:
             return
-        self._is_open = False
+        notes, self._notes = self._notes, {}
         try:
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                "DELETE FROM replicas WHERE name = ?",
+                [(name,) for name, fields in notes.items() if fields is None],
+            )
+            for columns, rows in _group(notes):
+                setters = ", ".join(f"{column} = ?" for column in columns)
+                self._db.executemany(f"UPDATE replicas SET {setters} WHERE name = ?", rows)  # noqa: S608  # columns are ours
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._tell(error)
@@ -206,10 +211,20 @@ class Journal:
             raise _explain(self._folder, error) from error
 
     def _tell(self, error: sqlite3.Error) -> None:
-        self._is_open = self._db.in_transaction
         if not self._has_told:
             self._has_told = True
             self._on_trouble(_explain(self._folder, error).what)
+
+
+def _group(
+    notes: Mapping[str, Mapping[str, object] | None],
+) -> Iterator[tuple[tuple[str, ...], list[tuple[object, ...]]]]:
+    """Yield columns, and the rows in which these are noted, each with its name last."""
+    groups: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    for name, fields in notes.items():
+        if fields is not None:
+            groups.setdefault(tuple(fields), []).append((*fields.values(), name))
+    yield from groups.items()
 
 
 def open_journal(

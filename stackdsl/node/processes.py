@@ -15,6 +15,9 @@ from stackdsl.node import accounts, diagnosing, launches, proctable, wrapping
 
 OnExit = Callable[[], None]
 
+# What Python itself ignores. Source: subprocess.Popen, restore_signals.
+_RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
+
 
 class Process:
     """A process whose end is watched. ``exit_code`` is 128+N for signals; None while it lives, and
@@ -100,7 +103,9 @@ class Spawner:
         self._loop = asyncio.get_running_loop()
         self._known: dict[int, Process] = {}
         self._orphans: tuple[int, ...] | None = None
+        self._programs: dict[tuple[str, str | None], str] = {}
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._home = os.open(".", os.O_PATH | os.O_CLOEXEC)
 
     def close(self) -> None:
         """Let go of everything; nothing is signalled."""
@@ -108,6 +113,7 @@ class Spawner:
             process.release()
         self._known.clear()
         os.close(self._null)
+        os.close(self._home)
 
     def spawn(self, launch: launches.Launch, on_exit: OnExit) -> Process:
         """Start a program; ``on_exit`` is called once when it has ended.
@@ -121,6 +127,9 @@ class Spawner:
             )
             if argv is not launch.argv:
                 diagnosing.check_program(launch)
+            pid = self._spawn_plainly(launch, argv)
+            if pid is not None:
+                return self._watch(pid, on_exit, is_child=True)
             child = subprocess.Popen(
                 argv,
                 stdin=self._null if launch.stdin is None else launch.stdin,
@@ -139,6 +148,57 @@ class Spawner:
         # Popen must never wait by itself: its end is learned from the pidfd.
         child.returncode = 0
         return self._watch(child.pid, on_exit, is_child=True)
+
+    def _spawn_plainly(self, launch: launches.Launch, argv: tuple[str, ...]) -> int | None:
+        """Start a program the short way, which costs us a third of Popen's time; return its pid.
+
+        None where that is not to be had, or fails: Popen then does it, or says why not.
+        """
+        if launch.user is not None or launch.umask is not None:
+            return None
+        try:
+            program = self._find_program(argv[0], launch)
+            if program is None:
+                return None
+            stdio = (launch.stdin, launch.stdout, launch.stderr)
+            if launch.cwd:
+                os.chdir(launch.cwd)  # posix_spawn(3) takes no folder: the child has ours
+            return os.posix_spawn(
+                program,
+                argv,
+                launch.env,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, self._null if fd is None else fd, number)
+                    for number, fd in enumerate(stdio)
+                ],
+                setsid=True,
+                setsigdef=_RESTORED,
+            )
+        except (OSError, ValueError):
+            return None
+        finally:
+            os.fchdir(self._home)
+
+    def _find_program(self, name: str, launch: launches.Launch) -> str | None:
+        """Return where a program is that is looked for on an absolute PATH.
+
+        Looked up once in a turn of the loop: many services may start in one.
+        """
+        if "/" in name:
+            return name
+        path = launch.env.get("PATH")
+        key = (name, path)
+        found = self._programs.get(key)
+        if found is None:
+            folders = (os.defpath if path is None else path).split(os.pathsep)
+            if not all(map(os.path.isabs, folders)):
+                return None
+            found = diagnosing.find_program(name, path, "/")
+            if found is not None:
+                if not self._programs:
+                    self._loop.call_soon(self._programs.clear)
+                self._programs[key] = found
+        return found
 
     def adopt(self, pid: int, on_exit: OnExit) -> Process:
         """Watch a process that someone else started.

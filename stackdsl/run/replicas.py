@@ -49,6 +49,7 @@ class Ledger:
         self._clock_ns = clock_ns
         self._on_change = on_change
         self._watchers: set[asyncio.Future[None]] = set()
+        self._failed: set[str] = set()
         self.replicas: dict[str, Replica] = {}
 
     def take(self, planned: plans.PlannedService) -> None:
@@ -63,6 +64,7 @@ class Ledger:
         """Forget replicas that are no longer in the plan."""
         for name in names:
             self.replicas.pop(name, None)
+            self._failed.discard(name)
 
     def observed(self) -> tuple[plans.Observed, ...]:
         """Return what stands, for the planner."""
@@ -92,6 +94,7 @@ class Ledger:
         replica.state = state
         replica.reason = reason
         replica.is_final = is_final
+        (self._failed.add if state == "failed" else self._failed.discard)(replica.planned.name)
         if state == was and state not in ("restarting", "starting"):
             self._on_change()
             return
@@ -139,11 +142,9 @@ class Ledger:
 
     def failed_for_good(self) -> list[Replica]:
         """Return the replicas that failed and will not be started again, by name."""
-        return [
-            replica
-            for _, replica in sorted(self.replicas.items())
-            if replica.state == "failed" and replica.is_final
-        ]
+        # asked at every change of state: nothing is gone through while all goes well
+        failed = [self.replicas[name] for name in sorted(self._failed)]
+        return [replica for replica in failed if replica.is_final]
 
     def is_all_completed(self) -> bool:
         """Whether nothing is left that could still do something."""

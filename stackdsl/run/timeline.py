@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from stackdsl.model import events
 
+_SHORT = frozenset((int, float, bool, type(None)))
 WINDOW_EVENTS = 20_000
 WINDOW_BYTES = 16 * 1024 * 1024
 
@@ -61,7 +62,7 @@ class Timeline:
             reason=self.hide(reason),
             details=self._masked(details or {}),
         )
-        cost = 200 + sum(len(str(value)) for _, value in event.details)
+        cost = 300 + sum(len(str(value)) for _, value in event.details if _is_long(value))
         self._window.append(event)
         self._costs.append(cost)
         self._held_bytes += cost
@@ -153,3 +154,8 @@ class Timeline:
             details=(("snapshot", self._snapshot()),),
         )
         return (gap, shot)
+
+
+def _is_long(value: object) -> bool:
+    """Whether a detail counts for how much is held; most are names and numbers."""
+    return value.__class__ not in _SHORT and not (isinstance(value, str) and len(value) < 100)

@@ -128,11 +128,11 @@ async def _watch(
             return 1
         if is_up and controller.engine.ledger.is_all_completed():
             return 0
+        # until everything is up, what fails ends the start: its changes need not wake us
         await _first_of(
-            controller.engine.ledger.changed(),
+            controller.engine.ledger.changed() if is_up else asyncio.wait({started}),
             signals.first.wait(),
             controller.ended.wait(),
-            *(() if is_up else (asyncio.wait({started}),)),
         )
     if controller.failure is not None and controller.run_state not in ("stopped", "stopping"):
         view.fail(controller.failure)

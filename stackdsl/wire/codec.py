@@ -19,6 +19,7 @@ _MODULES = (
 _CLASSES: dict[str, type[Any]] = {}
 _FIELDS: dict[type[Any], tuple[tuple[str, object], ...]] = {}
 _KEYS: dict[type[Any], str | None] = {}
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 def _key_of(cls: type[Any]) -> str | None:
@@ -51,18 +52,23 @@ def encode(value: object) -> Any:
     Raises:
         InternalError: something in it does not travel.
     """
-    if value is None or isinstance(value, str | int | float | bool):
+    cls = value.__class__
+    if cls in _PLAIN:
         return value
-    if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
-    key = _key_of(type(value))
+    if cls is tuple or cls is list:
+        items: Any = value
+        return [item if item.__class__ in _PLAIN else encode(item) for item in items]
+    key = _key_of(cls)
     if key is not None:
         encoded: dict[str, Any] = {"$": key}
-        for name, default in _FIELDS[type(value)]:
+        for name, default in _FIELDS[cls]:
             field = getattr(value, name)
-            if field is not default:
-                encoded[name] = encode(field)
+            if field is default or (field.__class__ is default.__class__ and field == default):
+                continue
+            encoded[name] = field if field.__class__ in _PLAIN else encode(field)
         return encoded
+    if isinstance(value, str | int | float | tuple | list):  # a subclass of one: an enumeration
+        return value if isinstance(value, str | int | float) else [encode(item) for item in value]
     if isinstance(value, Mapping):
         return {str(k): encode(v) for k, v in value.items()}
     raise errors.InternalError(
