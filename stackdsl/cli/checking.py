@@ -1,18 +1,11 @@
-"""`validate`, `plan` and `graph`: what a stack is, without starting anything of it."""
+"""`validate` and `plan`: what a stack is, without starting anything of it."""
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from stackdsl.cli import choosing, streams
 from stackdsl.model import errors, plans
 from stackdsl.session import stacks
-
-if TYPE_CHECKING:
-    from stackdsl.registry import store as stores
-
-GRAPH_FORMS = ("tree", "mermaid", "dot", "json")
-GRAPH_KINDS = ("dependency", "topology")
 
 
 def validate(words: Sequence[str], option: str | None, *, as_json: bool) -> int:
@@ -84,7 +77,7 @@ def plan(
     facts_file: str | None,
 ) -> int:
     """Print the plan of a stack; return the exit code."""
-    import asyncio  # here and in `graph`: validate does without
+    import asyncio  # here: validate does without
 
     from stackdsl.registry import places
     from stackdsl.session import looking
@@ -110,63 +103,3 @@ def plan(
 def _load_part(file: str, names: Sequence[str]) -> stacks.Stack:
     stack = stacks.load(file)
     return stack.only(*names) if names else stack
-
-
-def graph(words: Sequence[str], option: str | None, *, form: str, kind: str) -> int:
-    """Print the graph of a stack, with the states of its run if it lives; return the exit code."""
-    _check_choice("--format", form, GRAPH_FORMS)
-    _check_choice("--kind", kind, GRAPH_KINDS)
-    with choosing.open_records() as (_, records):
-        chosen = choosing.choose_file(words, option, records)
-        choosing.refuse_rest(chosen.rest, "graph")
-    assert chosen.file is not None
-    record = next((one for one in records if one.run == chosen.run), None)
-    made: plans.Plan | None = None
-    states: dict[str, str] = {}
-    if record is not None and record.has_controller:
-        import asyncio
-
-        made, states = asyncio.run(_ask_run(record))
-    source = made or stacks.load(chosen.file).plan()
-    from stackdsl.plan import graphs
-    from stackdsl.views import graphs as graph_views
-
-    view = (graphs.view_dependencies if kind == "dependency" else graphs.view_topology)(
-        source, states
-    )
-    if form == "json":
-        streams.print_json(graph_views.graph_json(view))
-        return 0
-    draw = {
-        "tree": graph_views.graph_tree,
-        "mermaid": graph_views.graph_mermaid,
-        "dot": graph_views.graph_dot,
-    }[form]
-    print(draw(view))
-    return 0
-
-
-async def _ask_run(record: "stores.Record") -> tuple[plans.Plan, dict[str, str]]:
-    from stackdsl.session import background
-
-    async with background.connect(record) as client:
-        plan, status = await client.plan(), await client.status()
-    states: dict[str, str] = {}
-    for one in status.services:
-        states[one.name] = one.state
-        states.setdefault(one.service, one.state)
-    return plan, states
-
-
-def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:
-    if value in choices:
-        return
-    import difflib  # only on the way out
-
-    near = difflib.get_close_matches(value, choices, n=1)
-    raise errors.UsageError(
-        "usage.choice",
-        f'cannot read {option} "{value}": it is none of {", ".join(choices)}',
-        why=f"near: {near[0]}" if near else "",
-        do=f"choose one of {', '.join(choices)}",
-    )

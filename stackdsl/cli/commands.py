@@ -169,8 +169,9 @@ def run(
 ) -> int:
     """Run a stack in front, until it ends or Ctrl-C.
 
-    With SERVICE: only these and what they need. Output of services goes to stdout, everything
-    else to stderr. A service that failed for good stops the run (exit 1); Ctrl-C stops it in
+    With SERVICE: only these and what they need. On a terminal a live view shows each service and
+    the newest lines (q stops too); elsewhere output of services goes to stdout, everything else
+    to stderr. A service that failed for good stops the run (exit 1); Ctrl-C stops it in
     order, a second one at once (both 130).
     """
     return direct.run(words or [], stack=stack, copy=copy, until_ready=until_ready, debug=debug)
@@ -220,7 +221,10 @@ def status(
     words: OnlyStack = None,
     stack: StackOption = None,
     as_json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Print again at every change.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Go on: a live view; piped, again at every change."),
+    ] = False,
 ) -> int:
     """Show a run's services: states, addresses, pids."""
     from stackdsl.cli import watching
@@ -414,20 +418,30 @@ def graph(
     words: OnlyStack = None,
     stack: StackOption = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORM", help="tree, mermaid, dot or json.")
-    ] = "tree",
+        str | None,
+        typer.Option(
+            "--format", metavar="FORM", help="tree (default), mermaid, dot, json, svg or html."
+        ),
+    ] = None,
     kind: Annotated[
         str, typer.Option("--kind", metavar="KIND", help="dependency or topology.")
     ] = "dependency",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write it there; its suffix may say the form."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Draw who needs whom, or what runs where.
 
     With the states of the run, if it is alive.
     """
-    from stackdsl.cli import checking
+    from stackdsl.cli import graphing
 
-    return checking.graph(words or [], stack, form="json" if as_json else form, kind=kind)
+    form = "json" if as_json else form
+    return graphing.graph(words or [], stack, form=form, kind=kind, output=output)
 
 
 @app.command()

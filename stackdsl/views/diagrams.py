@@ -13,7 +13,7 @@ _MERMAID_SHAPES = {
     "task": ("([", "])"), "host": ("[[", "]]"), "container": ("[[", "]]"),
     "isolated": ("{{", "}}"), "outside": ("(", ")"), "native": ("[", "]"),
 }  # fmt: skip
-_DOT_SHAPES = {"task": "oval", "host": "box3d", "container": "box3d", "isolated": "octagon"}
+_DOT_SHAPES = {"task": "oval", "host": "box3d", "container": "box3d"}
 _CLUSTER_COLOR = "#d3dae3"
 _CLUSTER_FILL = "#f5f7fa"
 _BRIDGE_COLOR = "#9fcbc6"
@@ -36,18 +36,22 @@ def make_mermaid(view: graphs.GraphView) -> str:
     Source: mermaid.js.org/syntax/flowchart.html (entity codes inside quoted labels).
     """
     ids = {node.id: f"n{number}" for number, node in enumerate(view.nodes)}
-    lines = ["flowchart LR"]
+    lines, styles = ["flowchart LR"], []
     for group in _group(view):
         if group.machine is None:
             lines += [f"  {_mermaid_node(node, ids)}" for node in group.natives]
             continue
         own = ids[group.machine.id]
+        styles.append(f"  style {own} fill:{_CLUSTER_FILL},stroke:{_CLUSTER_COLOR}")
         lines.append(f'  subgraph {own}["{_quote_mermaid(list_label(group.machine)[:1])}"]')
         lines += [f"    {_mermaid_node(node, ids, is_grouped=True)}" for node in group.natives]
         if group.bridged:
             words = _name_bridge(group.machine)
+            styles.append(f"  style {own}b fill:{_BRIDGE_FILL},stroke:{_BRIDGE_COLOR}")
             lines.append(f'    subgraph {own}b["{_quote_mermaid([words])}"]')
-            lines += [f"      {_mermaid_node(node, ids, is_grouped=True)}" for node in group.bridged]
+            lines += [
+                f"      {_mermaid_node(node, ids, is_grouped=True)}" for node in group.bridged
+            ]
             lines.append("    end")
         lines.append("  end")
     edges = list_drawn(view)
@@ -56,7 +60,7 @@ def make_mermaid(view: graphs.GraphView) -> str:
         label = _quote_mermaid([describe_edge(edge)])
         text = f'|"{label}"|' if label else ""
         lines.append(f"  {ids[edge.source]} {arrow}{text} {ids[edge.target]}")
-    return "\n".join([*lines, *_mermaid_styles(view, edges)])
+    return "\n".join([*lines, *styles, *_mermaid_styles(view, edges)])
 
 
 def make_dot(view: graphs.GraphView) -> str:
@@ -200,9 +204,11 @@ def _dot_node(node: graphs.GraphNode, *, is_grouped: bool = False) -> str:
     more = ""
     if node.kind == "service" and node.vantage == "outside":
         more = ', style="rounded,dashed"'
-    elif shape not in {"box", "oval"}:
+    elif node.vantage == "isolated":
+        more = ", peripheries=2"
+    elif shape != "box":
         more = ', style="filled"'
-    if node.state in palettes.STATES:
+    if node.state is not None and node.state in palettes.STATES:
         color, tint, _, _ = palettes.STATES[node.state]
         more += f', color="{color}", fillcolor="{tint}"'
     return f"{_quote(node.id)} [label={label}, shape={shape}{more}];"

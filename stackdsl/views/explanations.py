@@ -256,6 +256,10 @@ _TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | {
         "there is no such file, or the run was not started from one",
         "name the file of the stack",
     ),
+    "usage.output": (
+        "the file of --output cannot be written",
+        "name a file in a folder that exists and may be written to",
+    ),
     "usage.no-port": ("a service without a port has no address", "give it port=… in the stack"),
     "usage.no-run": ("no living run is meant by these words", "see `stackdsl ps`, or start it"),
     "usage.no-scheme": (

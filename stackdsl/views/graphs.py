@@ -1,5 +1,4 @@
-"""Graphs in every form: a tree for terminals, JSON for programs, pictures and diagrams for people.
-"""
+"""Graphs in every form: a tree for terminals, JSON for programs, diagrams and pictures."""
 
 from collections.abc import Mapping, Sequence
 

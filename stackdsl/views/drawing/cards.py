@@ -85,7 +85,7 @@ def _indent(row: pictures.Row) -> float:
 def _list_lines(
     node: graphs.GraphNode, *, has_hosts: bool, has_addresses: bool
 ) -> list[pictures.Row]:
-    name = node.id + (f"  ×{node.replicas}" if node.replicas > 1 else "")
+    name = node.id + (f"  \u00d7{node.replicas}" if node.replicas > 1 else "")
     words = [name_place(node), *(f":{port}" if port.isdigit() else port for port in node.ports)]
     lines = [
         pictures.Row(text=name, style="task" if node.kind == "task" else "name"),

@@ -76,14 +76,10 @@ def _place(
     return y_of
 
 
-def _make_cards(
-    nodes: Sequence[graphs.GraphNode], *, has_lanes: bool
-) -> dict[str, pictures.Card]:
+def _make_cards(nodes: Sequence[graphs.GraphNode], *, has_lanes: bool) -> dict[str, pictures.Card]:
     several = len({node.host for node in nodes if node.host is not None}) > 1
     return {
-        node.id: cards.make_card(
-            node, has_hosts=several and not has_lanes, has_addresses=has_lanes
-        )
+        node.id: cards.make_card(node, has_hosts=several and not has_lanes, has_addresses=has_lanes)
         for node in nodes
     }
 
@@ -206,7 +202,5 @@ def _head_stages(
         own = [columns[index] for index, one in enumerate(grid.stages) if one == stage]
         left, right = own[0][0], own[-1][0] + own[-1][1]
         text = "starts first" if stage == 0 else f"stage {stage}"
-        headings.append(
-            pictures.Heading(text=text, x=left, y=_TITLE + 6.0, width=right - left)
-        )
+        headings.append(pictures.Heading(text=text, x=left, y=_TITLE + 6.0, width=right - left))
     return tuple(headings)

@@ -71,7 +71,7 @@ def _find_stages(
         for edge in edges:
             if edge.condition != "planned":
                 order[edge.source].append(edge.target)
-        found = {name: 0 for name in order} | orders.find_stages(order)
+        found = dict.fromkeys(order, 0) | orders.find_stages(order)
     ranks = {stage: rank for rank, stage in enumerate(sorted(set(found.values())))}
     return {name: ranks[stage] for name, stage in found.items()}
 

@@ -69,14 +69,16 @@ def _write(text: str, x: float, y: float) -> str:
 def _list_boxes(picture: pictures.Picture, draw_icon: DrawIcon) -> list[_Item]:
     nodes = [box.card.node for box in picture.boxes]
     vantages = {node.vantage for node in nodes if node.kind != "task"}
-    found: list[tuple[str, str]] = [(name, words) for name, words in _VANTAGES.items() if name in vantages]
+    found: list[tuple[str, str]] = [
+        (name, words) for name, words in _VANTAGES.items() if name in vantages
+    ]
     if any(node.kind == "task" for node in nodes):
         found.append(("task", "task: runs once"))
 
     def item(name: str, words: str) -> _Item:
-        return 22.0 + cards.measure(words, "note"), lambda x, y: (
-            draw_icon(name, x, y - 8) + _write(words, x + 22, y)
-        )
+        return 22.0 + cards.measure(
+            words, "note"
+        ), lambda x, y: draw_icon(name, x, y - 8) + _write(words, x + 22, y)
 
     return [item(name, words) for name, words in found]
 
@@ -90,10 +92,14 @@ def _list_lines(picture: pictures.Picture) -> list[_Item]:
         found.append((f"{kind} planned", "planned: the address, without waiting"))
 
     def item(classes: str, words: str) -> _Item:
-        return _SAMPLE + 8 + cards.measure(words, "note"), lambda x, y: (
-            f'<path class="line {classes}" d="M{x:.1f} {y:.1f}h{_SAMPLE - 8:.0f}"/>'
-            f'<path class="head {classes}"'
-            f' d="M{x + _SAMPLE:.1f} {y:.1f}l-8 -3.8v7.6z"/>' + _write(words, x + _SAMPLE + 8, y)
+        return (
+            _SAMPLE + 8 + cards.measure(words, "note"),
+            lambda x, y: (
+                f'<path class="line {classes}" d="M{x:.1f} {y:.1f}h{_SAMPLE - 8:.0f}"/>'
+                f'<path class="head {classes}"'
+                f' d="M{x + _SAMPLE:.1f} {y:.1f}l-8 -3.8v7.6z"/>'
+                + _write(words, x + _SAMPLE + 8, y)
+            ),
         )
 
     return [item(classes, words) for classes, words in found]
@@ -103,9 +109,12 @@ def _list_states(picture: pictures.Picture) -> Sequence[_Item]:
     present = {box.card.node.state for box in picture.boxes}
 
     def item(state: str) -> _Item:
-        return 14.0 + cards.measure(state, "note"), lambda x, y: (
-            f'<circle class="dot is-{state}" cx="{x + 4:.1f}" cy="{y:.1f}" r="4"/>'
-            + _write(state, x + 14, y)
+        return (
+            14.0 + cards.measure(state, "note"),
+            lambda x, y: (
+                f'<circle class="dot is-{state}" cx="{x + 4:.1f}" cy="{y:.1f}" r="4"/>'
+                + _write(state, x + 14, y)
+            ),
         )
 
     return [item(state) for state in palettes.STATES if state in present]

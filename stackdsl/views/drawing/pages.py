@@ -17,7 +17,7 @@ _PAGE = """<!DOCTYPE html>
 <header>
 <label>Find <input id="find" type="search" autocomplete="off" spellcheck="false"></label>
 <button id="in" type="button" title="Larger (+)" aria-label="Larger">+</button>
-<button id="out" type="button" title="Smaller (-)" aria-label="Smaller">−</button>
+<button id="out" type="button" title="Smaller (-)" aria-label="Smaller">&minus;</button>
 <button id="fit" type="button" title="All of it (0)">Fit</button>
 <button id="print" type="button" title="Print">Print</button>
 <p id="told" role="status" aria-live="polite"></p>

@@ -87,19 +87,25 @@ def _color(scope: str, tones: Mapping[str, str], *, is_dark: bool) -> list[str]:
     rules = [
         f"{scope} .page{{fill:{tones['page']}}}",
         f"{scope} text{{fill:{tones['ink']}}}",
-        f"{scope} .note,{scope} .address,{scope} .subtitle,{scope} .legend"
-        f"{{fill:{tones['muted']}}}",
+        (
+            f"{scope} .note,{scope} .address,{scope} .subtitle,{scope} .legend"
+            f"{{fill:{tones['muted']}}}"
+        ),
         f"{scope} .heading{{fill:{tones['faint']}}}",
         f"{scope} .rule{{stroke:{tones['rule']}}}",
         f"{scope} .label{{stroke:{tones['page']};stroke-width:3;paint-order:stroke}}",
         f"{scope} .box{{fill:{tones['card']};stroke:{tones['edge']}}}",
         f"{scope} .task .box{{fill:{tones['task']};stroke:{tones['task-edge']}}}",
         f"{scope} .icon{{stroke:{tones['icon']}}}",
-        f"{scope} .frame.host,{scope} .frame.outside"
-        f"{{fill:{tones['host']};stroke:{tones['host-edge']}}}",
+        (
+            f"{scope} .frame.host,{scope} .frame.outside"
+            f"{{fill:{tones['host']};stroke:{tones['host-edge']}}}"
+        ),
         f"{scope} .frame.outside{{fill:none;stroke-dasharray:3 5}}",
-        f"{scope} .frame.bridge{{fill:{tones['zone']};stroke:{tones['zone-edge']};"
-        "stroke-dasharray:6 3}",
+        (
+            f"{scope} .frame.bridge{{fill:{tones['zone']};stroke:{tones['zone-edge']};"
+            "stroke-dasharray:6 3}"
+        ),
     ]
     for kind, (_, light, dark, _, _) in LINES.items():
         color = dark if is_dark else light

@@ -4,6 +4,7 @@ Within a band the wanted places are fitted by least squares under "below the one
 far" (isotonic regression by pooling adjacent violators; de Leeuw, Hornik and Mair 2009).
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from stackdsl.model.data import dataclass
@@ -84,7 +85,7 @@ def _half(item: weaving.Item, height_of: Mapping[str, float]) -> float:
 def _list_gaps(group: Sequence[weaving.Item], height_of: Mapping[str, float]) -> list[float]:
     """Return how far the middle of each item must at least be below that of the one before."""
     gaps: list[float] = []
-    for above, below in zip(group, group[1:], strict=False):
+    for above, below in itertools.pairwise(group):
         boxes = isinstance(above, str) + isinstance(below, str)
         free = (BEND_GAP, NEAR_GAP, BOX_GAP)[boxes]
         gaps.append(_half(above, height_of) + free + _half(below, height_of))

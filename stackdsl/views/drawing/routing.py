@@ -108,11 +108,12 @@ def route(
         (x + width, x + width + channel.left, x + width + channel.left + channel.bend)
         for (x, width), channel in zip(columns, channels, strict=True)
     ]
+    ground = _Ground(cloth=cloth, boxes=boxes, y_of=y_of, zones=zones, ports=ports)
     routes = [
         pictures.Route(
             edge=thread.edge,
             style=thread.style,
-            curves=tuple(_draw(thread, cloth, boxes, y_of, zones, ports)),
+            curves=tuple(_draw(thread, ground)),
             heading=find_heading(thread, cloth),
         )
         for thread in cloth.threads
@@ -191,15 +192,21 @@ def _gap(below: object) -> float:
     return ARRIVAL_GAP if isinstance(below, pictures.Style) else DEPARTURE_GAP
 
 
-def _draw(
-    thread: weaving.Thread,
-    cloth: weaving.Cloth,
-    boxes: Mapping[str, pictures.Box],
-    y_of: Mapping[weaving.Item, float],
-    zones: Sequence[tuple[float, float, float]],
-    ports: Mapping[_Port, float],
-) -> list[pictures.Curve]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """Where everything is that lines go between; ``zones`` are, right of each column, where it
+    ends, where lines begin to bend and where they end to."""
+
+    cloth: weaving.Cloth
+    boxes: Mapping[str, pictures.Box]
+    y_of: Mapping[weaving.Item, float]
+    zones: Sequence[tuple[float, float, float]]
+    ports: Mapping[_Port, float]
+
+
+def _draw(thread: weaving.Thread, ground: _Ground) -> list[pictures.Curve]:
     """Return a line's parts: level, bent, level, … from its source to its target."""
+    cloth, boxes, ports = ground.cloth, ground.boxes, ground.ports
     edge, heading = thread.edge, find_heading(thread, cloth)
     source, target = boxes[edge.source], boxes[edge.target]
     exit_side = _find_exit(thread, cloth)[1]
@@ -209,7 +216,7 @@ def _draw(
     end = (target.x if heading > 0 else target.x + target.width, end_y)
     column, last = cloth.column_of[edge.source], cloth.column_of[edge.target]
     if column == last:
-        turn = zones[column][1]
+        turn = ground.zones[column][1]
         level, back = (turn, y), (turn, end_y)
         return [
             pictures.Curve(start=at, end=level),
@@ -219,9 +226,9 @@ def _draw(
     curves: list[pictures.Curve] = []
     for item, previous in zip(thread.items[1:], thread.items, strict=False):
         channel = min(cloth.column_of[item], cloth.column_of[previous])
-        _, begin, finish = zones[channel]
+        _, begin, finish = ground.zones[channel]
         first, second = (begin, finish) if heading > 0 else (finish, begin)
-        y_next = end_y if item is thread.items[-1] else y_of[item]
+        y_next = end_y if item is thread.items[-1] else ground.y_of[item]
         curves.append(pictures.Curve(start=at, end=(first, at[1])))
         curves.append(pictures.Curve(start=(first, at[1]), end=(second, y_next)))
         at = (second, y_next)

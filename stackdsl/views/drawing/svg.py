@@ -11,7 +11,7 @@ from stackdsl.views.drawing import cards, composing, legends, palettes, pictures
 _ROUNDING = 8.0
 # XML 1.0 has no way to write these (www.w3.org/TR/xml/#charsets).
 _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# Icons of 16 × 16: how a service stands on its machine; a task.
+# Icons of 16 by 16: how a service stands on its machine; a task.
 ICONS = {
     "native": "M2 3.5h12v9H2zM4.5 6.2l2 1.8-2 1.8M8.5 10h3",
     "container": "M8 1.8l5.6 3v6.4L8 14.2l-5.6-3V4.8zM2.4 4.8L8 7.8l5.6-3M8 7.8v6.4",
@@ -34,10 +34,12 @@ def draw(view: graphs.GraphView) -> str:
     shift = max(0.0, (width - picture.width) / 2)
     title = legends.shorten_title(view.name)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="{scope}" role="img"'
-        f' aria-label="{escape(f"{view.name}: {subtitle}")}"'
-        f' width="{number(width)}" height="{number(height)}"'
-        f' viewBox="0 0 {number(width)} {number(height)}">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="{scope}" role="img"'
+            f' aria-label="{escape(f"{view.name}: {subtitle}")}"'
+            f' width="{number(width)}" height="{number(height)}"'
+            f' viewBox="0 0 {number(width)} {number(height)}">'
+        ),
         f"<style>{palettes.make_sheet(f'.{scope}')}</style>",
         f'<rect class="page" width="{number(width)}" height="{number(height)}"/>',
         f'<text class="title" x="{composing.MARGIN}" y="36">{escape(title)}</text>',
@@ -194,10 +196,14 @@ def _draw_box(box: pictures.Box) -> str:
     if node.state in palettes.STATES:
         classes.append(f"is-{node.state}")
     parts = [
-        f'<g class="{" ".join(classes)}" data-id="{escape(node.id)}"><title>'
-        f"{escape(box.card.title)}</title>",
-        f'<rect class="box" x="{number(box.x)}" y="{number(box.y)}" width="{number(box.width)}"'
-        f' height="{number(box.height)}" rx="{number(rounding)}"/>',
+        (
+            f'<g class="{" ".join(classes)}" data-id="{escape(node.id)}"><title>'
+            f"{escape(box.card.title)}</title>"
+        ),
+        (
+            f'<rect class="box" x="{number(box.x)}" y="{number(box.y)}" width="{number(box.width)}"'
+            f' height="{number(box.height)}" rx="{number(rounding)}"/>'
+        ),
     ]
     y = box.y + (box.height - box.card.height) / 2 + cards.PAD_Y
     icon = "task" if node.kind == "task" else node.vantage
@@ -222,6 +228,4 @@ def _draw_box(box: pictures.Box) -> str:
 
 
 def _draw_icon(name: str, x: float, y: float) -> str:
-    return (
-        f'<path class="icon" transform="translate({number(x)} {number(y)})" d="{ICONS[name]}"/>'
-    )
+    return f'<path class="icon" transform="translate({number(x)} {number(y)})" d="{ICONS[name]}"/>'

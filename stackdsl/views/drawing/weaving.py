@@ -2,6 +2,7 @@
 each, such that few lines cross (barycentre sweeps; Sugiyama, Tagawa and Toda 1981)."""
 
 import bisect
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ class Cloth:
         """Return each pair of neighbours on a line once, the left one first."""
         found: dict[tuple[Item, Item], None] = {}
         for thread in self.threads:
-            for a, b in zip(thread.items, thread.items[1:], strict=False):
+            for a, b in itertools.pairwise(thread.items):
                 if self.column_of[a] != self.column_of[b]:
                     found[(a, b) if self.column_of[a] < self.column_of[b] else (b, a)] = None
         return list(found)
@@ -61,7 +62,7 @@ def weave(
     style_of: Mapping[graphs.GraphEdge, pictures.Style],
 ) -> Cloth:
     """Return every edge's way and the order in each column."""
-    column_of: dict[Item, int] = {**grid.column_of}
+    column_of: dict[Item, int] = dict(grid.column_of.items())
     band_of: dict[Item, int] = {name: 2 * lane + 1 for name, lane in grid.lane_of.items()}
     threads = [_spin(edge, style_of[edge], grid, column_of, band_of) for edge in edges]
     columns: list[list[Item]] = [[] for _ in grid.stages]
@@ -75,7 +76,7 @@ def weave(
         band_of=band_of,
         column_of=column_of,
     )
-    ordered = _order(columns, cloth.list_steps(), band_of, column_of)
+    ordered = _order(columns, cloth.list_steps(), band_of)
     return Cloth(
         threads=cloth.threads,
         columns=tuple(map(tuple, ordered)),
@@ -179,7 +180,6 @@ def _order(
     columns: Sequence[Sequence[Item]],
     steps: Sequence[tuple[Item, Item]],
     band_of: Mapping[Item, int],
-    column_of: Mapping[Item, int],
 ) -> list[list[Item]]:
     """Return the best order met in some sweeps to and fro."""
     loom = _Loom(columns, steps, band_of)
@@ -192,7 +192,8 @@ def _order(
             for column in range(len(columns) - 2, -1, -1):
                 loom.sort(column, loom.right)
         for _ in range(_SWAPS):
-            if not any([loom.swap(column) for column in range(len(columns))]):
+            changes = [loom.swap(column) for column in range(len(columns))]
+            if not any(changes):
                 break
         crossings = loom.count()
         if crossings < fewest:
