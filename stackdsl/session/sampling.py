@@ -12,7 +12,7 @@ from stackdsl.node import growth, logfiles
 READ_BYTES = 8192
 LINES_MAX = 60
 _Key = tuple[str, logfiles.Stream]
-# New logs of services that start at once are taken up together.
+# Nobody waits for the last line of a flood.
 _NEVER_FAST = 1 << 62
 
 
@@ -57,6 +57,7 @@ class Sampler:
         if key in self._read:
             return
         self._read[key] = 0
+        self._grown.add(key)
         self._growth.add(logfiles.path_of(self._folder, *key), 0, lambda _size: self._see(key))
 
     def _see(self, key: _Key) -> None:

@@ -11,6 +11,8 @@ FAILURES_SHOWN = 3
 # Below this height there is only the head and the table; below the next no titles either.
 HEIGHT_FOR_LINES = 10
 HEIGHT_FOR_TITLES = 16
+# Below this width not even the first columns have room.
+NARROW = 40
 # So many rows of failures and lines are enough while replicas have no room.
 BELOW_ENOUGH = 14
 
@@ -25,29 +27,36 @@ def format_frame(
     foot: Sequence[str],
 ) -> list[str]:
     """Return the frame; ``foot`` are the texts of the last row, the first one is the dearest."""
-    head = [_format_head(run, paint, now_s, width)]
-    end = [paint(livetexts.clip(" · ".join(_fit(foot, width)), width), "dim")]
-    if height < 3:
-        return head[:height]
-    room = height - len(head) - len(end)
+    head = _format_head(run, paint, now_s, width)
+    end = paint(livetexts.clip(" · ".join(_fit(foot, width)), width), "dim")
+    room = height - 2
+    if room < 1:
+        return [head, end][:height]
+    inner: list[str] = []
     if height >= HEIGHT_FOR_TITLES:
-        rows = list(run.rows.values())
-        head.append(livetables.format_head(livetables.choose_columns(rows, width), paint, width))
-        room -= 1
-    if height < HEIGHT_FOR_LINES:
-        table = livetables.format_rows(run, paint, now_s=now_s, width=width, room=room)
-        return [*head, *table, *[""] * (room - len(table)), *end]
+        columns = livetables.choose_columns(list(run.rows.values()), width)
+        inner.append(livetables.format_head(columns, paint, width))
     # a third for what stands below, less where the table needs it, more where it leaves it
-    below = max(min(height // 3, BELOW_ENOUGH), 3)
-    table_room = min(len(run.rows), room - 1 - below)
-    table = livetables.format_rows(run, paint, now_s=now_s, width=width, room=table_room)
-    room -= len(table)
+    below = max(min(height // 3, BELOW_ENOUGH), 3) + 1 if height >= HEIGHT_FOR_LINES else 0
+    inner += livetables.format_rows(
+        run, paint, now_s=now_s, width=width, room=room - len(inner) - below
+    )
+    if below:
+        inner += _format_below(run, paint, width, room - len(inner))
+    inner += [""] * (room - len(inner))
+    if width < NARROW:
+        inner = [livetexts.clip(row, width) for row in inner]
+    return [head, *inner, end]
+
+
+def _format_below(run: liveruns.LiveRun, paint: lines.Paint, width: int, room: int) -> list[str]:
+    """Return what failed, then the newest lines of all."""
     failures = _format_failures(run, paint, width, room // 2)
-    room -= len(failures) + 1
-    newest = _format_lines(run, paint, width, room)
-    rule = _format_rule(paint, width)
-    blank = [""] * (room - len(newest))
-    return [*head, *table, *failures, rule, *newest, *blank, *end]
+    return [
+        *failures,
+        _format_rule(paint, width),
+        *_format_lines(run, paint, width, room - len(failures) - 1),
+    ]
 
 
 def _fit(foot: Sequence[str], width: int) -> list[str]:

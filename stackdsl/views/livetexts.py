@@ -58,7 +58,7 @@ def clip(text: str, width: int) -> str:
             left -= measure(taken)
             parts.append(taken)
             if taken != part:
-                left = 0
+                break
     return "".join(parts) + _RESET + "…"
 
 
