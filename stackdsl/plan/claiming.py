@@ -135,6 +135,16 @@ class Occupancy:
         )
 
 
+def list_sockets(replica: plans.PlannedService) -> list[tuple[Protocol, str, int]]:
+    """Return the sockets that a replica takes of its machine: what it binds there, or what its
+    engine publishes for it."""
+    if replica.container is not None:
+        return [(one.protocol, one.host, one.port) for one in replica.container.publishes]
+    if replica.namespace is not None:
+        return []
+    return [(port.protocol, port.bound_host, port.bound_port) for port in replica.ports]
+
+
 def drop_own(
     seen: facts.Facts, previous: plans.Plan | None, observed: Sequence[plans.Observed]
 ) -> facts.Facts:
@@ -147,16 +157,10 @@ def drop_own(
     if previous is None or not living:
         return seen
     own = {
-        (replica.host, port.protocol, port.bound_host, port.bound_port)
+        (replica.host, *socket)
         for replica in previous.services
         if replica.name in living
-        for port in replica.ports
-    }
-    own |= {
-        (replica.host, one.protocol, one.host, one.port)
-        for replica in previous.services
-        if replica.name in living and replica.container is not None
-        for one in replica.container.publishes
+        for socket in list_sockets(replica)
     }
     own |= {
         (host, one.protocol, one.listen_host, one.listen_port)

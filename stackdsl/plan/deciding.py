@@ -15,7 +15,7 @@ Deed = Literal["start", "keep", "replace"]
 _COMPARED = tuple(
     field.name
     for field in dataclasses.fields(specs.ServiceSpec)
-    if field.name not in {"name", "service", "index", "env", "argv", "where", "digest"}
+    if field.name not in {"name", "service", "index", "env", "argv", "where", "digest", "container"}
 )
 _SHOWN_LENGTH = 60
 
@@ -144,6 +144,7 @@ def _describe_change(
     if old.argv != new.argv:
         changes.append(f"command changed: {_shorten(_mask(shlex.join(new.argv), secrets))}")
     changes.extend(_describe_env(dict(old.env), dict(new.env)))
+    changes.extend(_describe_container(old.container, new.container))
     changes.extend(
         f"{name.replace('_', ' ')} changed"
         for name in _COMPARED
@@ -153,6 +154,23 @@ def _describe_change(
     if len(changes) > 3:
         shown.append(f"{len(changes) - 3} more")
     return ", ".join(shown) or "what runs is not what is wanted"
+
+
+def _describe_container(old: specs.Container | None, new: specs.Container | None) -> list[str]:
+    if old == new:
+        return []
+    if old is None or new is None:
+        return ["it becomes a container" if old is None else "it is no container any longer"]
+    was, wanted = old.image.build, new.image.build
+    if was is not None and wanted is not None and was.fingerprint != wanted.fingerprint:
+        return [f"sources of its image changed in {wanted.context}"]
+    if old.image.reference != new.image.reference:
+        return [f"image changed from {old.image.reference} to {new.image.reference}"]
+    return [
+        f"{field.name} changed"
+        for field in dataclasses.fields(specs.Container)
+        if getattr(old, field.name) != getattr(new, field.name)
+    ]
 
 
 def _describe_env(old: Mapping[str, str | None], new: Mapping[str, str | None]) -> list[str]:

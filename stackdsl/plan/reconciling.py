@@ -139,10 +139,9 @@ def _map_leaving(stood: Sequence[plans.PlannedService], stopping: Mapping[str, s
     for replica in stood if stopping else ():
         if replica.name not in stopping:
             continue
-        for port in replica.ports:
-            key = (replica.host, port.protocol, port.bound_port)
-            held = leaving.sockets.setdefault(key, {})
-            held.setdefault(port.bound_host, set()).add(f"stop:{replica.name}")
+        for protocol, address, number in claiming.list_sockets(replica):
+            held = leaving.sockets.setdefault((replica.host, protocol, number), {})
+            held.setdefault(address, set()).add(f"stop:{replica.name}")
     return leaving
 
 
@@ -193,8 +192,8 @@ def _find_extra_needs(
                 for name in (one.subject, *names.get(one.subject, ())):
                     extra.setdefault(name, set()).add(f"forward:{host}")
     for replica in replicas if leaving.sockets else ():
-        for port in replica.ports:
-            stops = leaving.find(replica.host, port.protocol, port.bound_host, port.bound_port)
+        for socket in claiming.list_sockets(replica):
+            stops = leaving.find(replica.host, *socket)
             if stops:
                 extra.setdefault(replica.name, set()).update(stops)
     return extra

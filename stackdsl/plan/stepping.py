@@ -56,6 +56,7 @@ class _Stepper:
         self._extra = extra
         self._readied = readied
         self._by_service: dict[str, list[plans.PlannedService]] = {}
+        self._owners = {replica.name: replica.service for replica in replicas}
         for replica in replicas:
             self._by_service.setdefault(replica.service, []).append(replica)
         self._askers = _list_askers(self._by_service)
@@ -126,7 +127,7 @@ class _Stepper:
             extra.add(f"stop:{name}")
         extra |= self._readied.needs.get(name, set())
         if name in self._readied.edges:
-            extra.add(self._write_proof(replica, needs))
+            extra.add(self._write_proof(replica))
         if extra:
             needs = (*sorted(extra.difference(needs)), *needs)
         if replica.kind == "task":
@@ -143,15 +144,20 @@ class _Stepper:
         if (replica.service, "completed") in self._askers:
             self._write_completed(replica, begun)
 
-    def _write_proof(self, replica: plans.PlannedService, needs: tuple[str, ...]) -> str:
+    def _write_proof(self, replica: plans.PlannedService) -> str:
         """Write the step that tries a replica's links, and return its id."""
         edges = self._readied.edges[replica.name]
         callees = list(dict.fromkeys(edge.target for edge in edges))
+        called = {self._owners[callee] for callee in callees}
+        needs = set(self._readied.edge_needs[replica.name])
+        for need in replica.needs:
+            if need.name in called and need.condition == "ready":
+                needs.update(self._find_awaited(need, replica.host))
         more = f" and {len(callees) - 1} more" if len(callees) > 1 else ""
         step = plans.ProveLinks(
             id=f"link:{replica.name}",
             subject=replica.name,
-            needs=tuple(sorted({*needs, *self._readied.edge_needs[replica.name]})),
+            needs=tuple(sorted(needs)),
             cause=f"{replica.name} calls {callees[0]}{more}",
             host=replica.host,
             edges=edges,

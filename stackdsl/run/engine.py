@@ -344,11 +344,14 @@ class Engine:
     def _fail_starts(
         self, walk: walking.Walk, step: preparing.Step, error: errors.StackError
     ) -> None:
-        """Let the replicas whose start waits for a failed step have failed with its error."""
+        """Let the replicas whose start waits for a failed step have failed with its error; one
+        whose forerunner lives, which would have been stopped after that step, lives on."""
         hide = self.events.hide
         for other in walk.open_steps:
             if other.kind in ("start", "task") and step.id in other.needs:
                 replica = self.ledger.replicas[other.subject]
+                if replica.state in states.ALIVE:
+                    continue
                 replica.why, replica.do = hide(error.why), hide(error.do)
                 replica.lines = tuple(map(hide, error.lines))
                 self.ledger.set_state(replica, "failed", reason=hide(error.what), is_final=True)

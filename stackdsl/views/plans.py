@@ -51,7 +51,7 @@ def plan_json(plan: plans.Plan) -> dict[str, object]:
 
 
 def plan_table(plan: plans.Plan, *, width: int | None = None) -> str:
-    """Return a plan as aligned text: services by stage, links, forwards, steps, warnings.
+    """Return a plan as aligned text: services by stage, links, networks, forwards, steps, warnings.
 
     ``width``: where a row would be wider, its last column stands on a line of its own.
     """
@@ -68,6 +68,15 @@ def plan_table(plan: plans.Plan, *, width: int | None = None) -> str:
             "links",
             ("FROM", "TO", "PORT", "KIND", "ADDRESS", "REASON"),
             [(x.source, x.target, x.port, x.kind, x.address, x.reason) for x in plan.links],
+        ),
+        _make_table(
+            width,
+            "networks",
+            ("HOST", "SUBNET", "BRIDGE", "FURTHER ADDRESSES"),
+            [
+                (host, one.subnet, one.bridge, ", ".join(one.addresses) or NOTHING)
+                for host, one in plan.networks
+            ],
         ),
         _make_table(
             width,

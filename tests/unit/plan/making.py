@@ -81,6 +81,24 @@ def local(*listeners: facts.Listener, **options: Any) -> facts.Facts:
     return facts.Facts(hosts=(host,), **options)
 
 
+ENGINE = facts.Engine(endpoint="unix:///var/run/docker.sock", version="26.1", api="1.45")
+
+
+def grounded(*listeners: facts.Listener, **options: Any) -> facts.Facts:
+    """Return facts of this machine alone, with an engine and the right to make networks."""
+    fields: dict[str, Any] = {"engine": ENGINE, "can_network": True, **options}
+    host = facts.HostFacts(name="local", listeners=listeners, first_port=1024, **fields)
+    return facts.Facts(hosts=(host,))
+
+
+def boxed(
+    name: str, *ports: services.Port, place: places.Docker | None = None, **options: Any
+) -> services.Service:
+    """Return a container that runs its image's own command, if no other body is given."""
+    options.setdefault("body", lambda values: None)
+    return service(name, *ports, runs_on=place or places.Docker(image=f"{name}:1"), **options)
+
+
 def lan(addresses: Mapping[str, str], **options: Any) -> facts.Facts:
     """Return facts of this machine and others, each of which reached every other at its address."""
     hosts = [
