@@ -11,6 +11,7 @@ import os
 from stackdsl.node import endpoints, engines
 
 NOTE = "engine"
+BRIDGE_NOTE = "bridge"
 RUN = "stackdsl.run"
 NAME = "stackdsl.name"
 SERVICE = "stackdsl.service"
@@ -59,6 +60,12 @@ def read_note(folder: str) -> endpoints.Endpoint | None:
             said = json.load(note)
         return endpoints.Endpoint(url=said["url"], source=said["source"])
     return None
+
+
+def note_bridge(folder: str, name: str) -> None:
+    """Write down that a run is about to have a bridge."""
+    with open(os.path.join(folder, BRIDGE_NOTE), "w", encoding="utf-8") as note:
+        note.write(name)
 
 
 def labels(run_id: str, run: str, folder: str, service: str = "") -> dict[str, str]:

@@ -6,14 +6,13 @@ exceptions only ours come out; no thread of asyncio's own pool is ever blocked.
 
 import asyncio
 import socket
-import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent import futures
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from stackdsl.model import errors, facts
-from stackdsl.node import endpoints
+from stackdsl.node import endpoints, installed
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -223,7 +222,7 @@ def _connect(endpoint: endpoints.Endpoint) -> tuple[Any, facts.Engine]:
             " their engine must be reached by a Unix socket",
             do='give runs_on=docker("…", on=ssh("host")), or unset DOCKER_HOST',
         )
-    _load_packages()
+    installed.make_importable()
     from docker import constants
     from docker.api import client
     from docker.transport import unixconn
@@ -265,14 +264,6 @@ def _connect_socket(connection: Any) -> None:
         stream.close()
         raise
     connection.sock = stream
-
-
-def _load_packages() -> None:
-    """Make installed packages importable: a node starts without them (-S)."""
-    if sys.flags.no_site:
-        import site
-
-        site.main()
 
 
 def _agree(endpoint: endpoints.Endpoint, version: Mapping[str, Any], newest: str) -> str:

@@ -20,7 +20,7 @@ def observe(wanted: Wanted) -> facts.HostFacts:
         looker.close()
     return facts.HostFacts(
         name="local",
-        addresses=tuple(_read_addresses()),
+        addresses=tuple(read_addresses()),
         listeners=listeners,
         first_port=privileges.find_first_port(),
         is_root=os.geteuid() == 0,
@@ -39,7 +39,7 @@ def observe(wanted: Wanted) -> facts.HostFacts:
     )
 
 
-def _read_addresses() -> list[str]:
+def read_addresses() -> list[str]:
     """Return the machine's IPv4 addresses without loopback, in order. Source: /proc/net/fib_trie,
     where a leaf that is "host LOCAL" is an address of ours."""
     found: set[str] = set()

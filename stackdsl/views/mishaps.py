@@ -39,6 +39,18 @@ TABLE: dict[str, tuple[str, str]] = {
         "see what it says",
     ),
     "host.listen": ("the machine refused a listening socket", "see the reason in the error"),
+    "host.network-denied": (
+        "this user may not make interfaces, addresses or network namespaces here",
+        "run as root, or do without isolated=; containers then reach natives at the gateway",
+    ),
+    "host.network-refused": (
+        "the machine or the engine refused a change of the network",
+        "see the reason in the error",
+    ),
+    "host.network-taken": (
+        "the addresses or the name of the stack's bridge are those of another network",
+        "run it again, or give a subnet of your own: Network(subnet=…)",
+    ),
     "host.no-addresses": (
         "other runs took every block of loopback addresses that was tried",
         "stop some of the runs that `stackdsl ps` lists",
