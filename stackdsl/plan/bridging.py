@@ -226,7 +226,8 @@ def assign(
         if is_called and service.is_stable:
             names.append(placing.stable_key(service.name))
     least = min(b - a + 1 for a, b in map(parse_subnet, (n.subnet for n in ground.values())))
-    usable = [slot for slot in range(2, least - 1) if slot & 255 not in {0, 255}]
+    # the last address is that from which the node tries links
+    usable = [slot for slot in range(2, least - 2) if slot & 255 not in {0, 255}]
     return _add_addresses(world, Bridges(ground, addressing.share_slots(before, names, usable)))
 
 
