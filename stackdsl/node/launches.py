@@ -1,17 +1,27 @@
 """Launches: a program to start, with everything that its process is to have."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from stackdsl.model import services
 from stackdsl.model.data import dataclass
+
+T = TypeVar("T")
+
+
+class Place(Protocol):
+    """Where a process is started if not beside us: `namespaces.Place`."""
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Call a function there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """One program. ``name`` is the replica's. ``stdin``, ``stdout`` and ``stderr`` are open
     descriptors, None for /dev/null. ``tty`` is the path of a terminal that is to control it.
-    ``is_bounded``: a cgroup bounds its memory already."""
+    ``is_bounded``: a cgroup bounds its memory already. ``place``: the namespace it stands in."""
 
     name: str
     argv: tuple[str, ...]
@@ -25,6 +35,7 @@ class Launch:
     stdout: int | None = None
     stderr: int | None = None
     is_bounded: bool = False
+    place: Place | None = None
 
 
 def with_argv(launch: Launch, argv: tuple[str, ...]) -> Launch:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from stackdsl.node import accounts, diagnosing, launches, proctable, wrapping
@@ -130,7 +131,8 @@ class Spawner:
             pid = self._spawn_plainly(launch, argv)
             if pid is not None:
                 return self._watch(pid, on_exit, is_child=True)
-            child = subprocess.Popen(
+            start = partial(
+                subprocess.Popen[bytes],
                 argv,
                 stdin=self._null if launch.stdin is None else launch.stdin,
                 stdout=self._null if launch.stdout is None else launch.stdout,
@@ -143,6 +145,7 @@ class Spawner:
                 close_fds=False,
                 **_identity(launch),
             )
+            child = start() if launch.place is None else launch.place.run(start)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise diagnosing.explain(launch, error) from error
         # Popen must never wait by itself: its end is learned from the pidfd.
@@ -154,7 +157,7 @@ class Spawner:
 
         None where that is not to be had, or fails: Popen then does it, or says why not.
         """
-        if launch.user is not None or launch.umask is not None:
+        if launch.place is not None or launch.user is not None or launch.umask is not None:
             return None
         try:
             program = self._find_program(argv[0], launch)
