@@ -16,6 +16,9 @@ class Place(Protocol):
     def run(self, function: Callable[[], T]) -> T:
         """Call a function there."""
 
+    def close(self) -> None:
+        """Hold it no longer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -58,3 +61,8 @@ def with_output(launch: Launch, out_fd: int, err_fd: int) -> Launch:
 def bounded(launch: Launch) -> Launch:
     """Return the launch as one whose memory a cgroup bounds."""
     return replace(launch, is_bounded=True)
+
+
+def placed(launch: Launch, place: Place) -> Launch:
+    """Return the launch in a namespace."""
+    return replace(launch, place=place)

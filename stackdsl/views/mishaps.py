@@ -151,6 +151,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "an image is not in the engine, and the registry does not have it",
         "correct its name or tag, allow pull=, or build it",
     ),
+    "start.no-namespace": (
+        "an isolated process could not be given a network of its own",
+        "see the reason; isolated= needs root, and a bridge on this machine",
+    ),
     "start.no-process": (
         "the process to attach to does not live",
         "start it first, or correct attach(…)",
