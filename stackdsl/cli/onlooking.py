@@ -69,7 +69,7 @@ class _Onlooker:
         text = liveends.format_end(
             self._run, self._paint, now_s=time.time(), width=width, is_left=not has_ended
         )
-        print(text, flush=True)
+        await self._view.screen.leave(text)
 
     async def _follow(self, client: "clients.Client") -> None:
         run = self._run

@@ -56,6 +56,7 @@ class FullScreen:
         self._shown: list[str] = []
         self._size = (0, 0)
         self._is_entered = False
+        self._is_read = True
         self._keys: int | None = None
         self._saved: list[Any] | None = None
 
@@ -165,10 +166,17 @@ class FullScreen:
             self._leave_keys()
             self.writer.put(_LEAVE)
         try:
-            await self.writer.flush()
+            # who does not read does not hold up the end
+            self._is_read = await self.writer.try_flush()
         finally:
             self.writer.drain()
-            self.writer.close()
+
+    async def leave(self, text: str) -> None:
+        """Write what stays, once the terminal was given back."""
+        if self._is_read:
+            self.writer.put(f"{text}\n")
+            await self.writer.try_flush()
+        self.writer.close()
 
 
 def is_live() -> bool:

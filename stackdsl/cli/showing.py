@@ -74,7 +74,8 @@ class FrontView:
             self._live = None
             await view.close()
         width, _ = view.screen.size
-        print(liveends.format_end(run, paint, now_s=time.time(), width=width), flush=True)
+        text = liveends.format_end(run, paint, now_s=time.time(), width=width)
+        await view.screen.leave(text)
 
     async def _read_early(self, answers: "answering.Answers") -> list[events.Event]:
         """Return what happens in the first moment of a run."""

@@ -99,18 +99,19 @@ class Writer:
 
     async def flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> None:
         """Wait until everything is written, or time is up."""
+        if not await self.try_flush(timeout_s):
+            print("output is not read: the rest was dropped", file=sys.stderr)
+
+    async def try_flush(self, timeout_s: float = FLUSH_TIMEOUT_S) -> bool:
+        """Wait until everything is written; return whether it was before time was up."""
         import asyncio
 
         try:
             async with asyncio.timeout(timeout_s):
                 await self._is_empty.wait()
         except TimeoutError:
-            print("output is not read: the rest was dropped", file=sys.stderr)
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether something is not written yet."""
-        return not self._is_empty.is_set()
+            return False
+        return True
 
     async def caught_up(self) -> None:
         """Wait until everything is written."""
