@@ -114,8 +114,9 @@ class Containing:
                 if not is_bridge or any(row.number != canonical.get(row.port) for row in own):
                     continue
                 names = [target]
-                if not is_one and not is_named:
-                    names.append(service.name)
+                is_shared = not is_one and not is_named
+                if is_shared and (not has_names or service.name not in {n for n, _ in found}):
+                    names.append(service.name)  # an engine gives each name one address
                 for alias in bridging.list_names(names):
                     found[alias, own[0].host] = None
         return tuple(found)
