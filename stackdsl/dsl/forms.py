@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stackdsl.dsl import conversions, faults, options, places, probes, units, values, written
+from stackdsl.dsl import conversions, faults, places, probes, units, values, written
 from stackdsl.model import places as model_places
 from stackdsl.model import probes as model_probes
 from stackdsl.model import services
@@ -237,6 +237,8 @@ def _machine(value: object, folder: str) -> model_places.Local | model_places.Ss
 
 
 def _docker(given: dict[str, Any], folder: str) -> model_places.Docker:
+    from stackdsl.dsl import options  # stacks without containers pay nothing for them
+
     image, build = given["image"], given["build"]
     if (image is None) == (build is None):
         raise faults.Refusal(

@@ -17,7 +17,6 @@ from stackdsl.plan import addressing, linking, placing
 _POOLS = ("10.128.0.0/9", "172.16.0.0/12", "192.168.0.0/16")
 _LEAST_SIZE = 256
 _ALL = (0, 0xFFFFFFFF)  # a default route meets nothing
-_OTHER = re.compile(r"[^A-Za-z0-9_.-]+")
 
 Ground = Mapping[str, specs.Network]
 
@@ -46,7 +45,7 @@ def parse_subnet(text: str) -> tuple[int, int]:
 
 def make_name(*parts: str) -> str:
     """Return a name that an engine takes: letters, digits, ``_``, ``.`` and ``-``."""
-    return _OTHER.sub("-", "-".join(parts))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join(parts))
 
 
 def make_mark(text: str, length: int) -> str:

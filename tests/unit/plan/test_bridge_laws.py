@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackdsl.model import facts, places, plans, services
-from stackdsl.plan import claiming
-from stackdsl.plan.specifying import find_address
+from stackdsl.plan import claiming, specifying
 from tests.unit.plan.making import (
     after,
     boxed,
@@ -115,7 +114,7 @@ Drawn = tuple[list[services.Service], facts.Facts]
 
 def addresses_of(made: plans.Plan) -> dict[str, str]:
     """Return the address on the bridge of everything that is plugged in."""
-    return {one.name: address for one in made.services if (address := find_address(one))}
+    return {one.name: address for one in made.services if (address := specifying.find_address(one))}
 
 
 def answering(made: plans.Plan) -> set[tuple[str, str, int]]:
