@@ -38,6 +38,11 @@ format:
     ruff check --fix .
     ruff format .
 
+# open the tour in JupyterLab (arguments go to `jupyter lab`)
+[no-exit-message]
+notebook *args:
+    @jupyter lab notebooks/tour.ipynb "$@"
+
 # write the generated pages anew and check code, links and anchors in docs/
 docs:
     python docs/generate.py
