@@ -8,7 +8,12 @@ from stackdsl.model.data import dataclass
 from stackdsl.views.drawing import palettes
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_MERMAID_ESCAPES = {ord(char): f"#{ord(char)};" for char in "\"#&;<>[]{}()|`\\'*~$%"}
+# Entities are read as Markdown once they are decoded: a backslash must stand before no punctuation,
+# and backticks have no way to stand for themselves.
+_MERMAID_ESCAPES = {ord(char): f"#{ord(char)};" for char in "\"#&;<>[]{}()|'*~$%"}
+_MERMAID_ESCAPES |= {ord("\\"): "#92;#8203;", ord("`"): "\u02cb"}
+# Mermaid takes the last semicolon off a line that looks like a style.
+_LIKE_A_STYLE = re.compile("style|classDef")
 _MERMAID_SHAPES = {
     "task": ("([", "])"), "host": ("[[", "]]"), "container": ("[[", "]]"),
     "isolated": ("{{", "}}"), "outside": ("(", ")"), "native": ("[", "]"),
@@ -166,7 +171,8 @@ def _clean(text: str) -> str:
 
 
 def _quote_mermaid(rows: Sequence[str]) -> str:
-    return "<br/>".join(_clean(row.replace("\n", " ")).translate(_MERMAID_ESCAPES) for row in rows)
+    text = "<br/>".join(_clean(" ".join(row.split())).translate(_MERMAID_ESCAPES) for row in rows)
+    return text.replace(":", "#58;") if _LIKE_A_STYLE.search(text) else text
 
 
 def _mermaid_node(
@@ -229,7 +235,7 @@ def _dot_edge(edge: graphs.GraphEdge) -> str:
 
 def _label(rows: Sequence[str]) -> str:
     """Return a quoted label; Graphviz reads entities there and breaks lines at its own marks."""
-    texts = [_escape(row.replace("&", "&amp;")) for row in rows if row]
+    texts = [_escape(" ".join(row.split()).replace("&", "&amp;")) for row in rows if row]
     return '"' + "\\n".join(texts) + '"'
 
 

@@ -12,8 +12,9 @@ SHAPES = ("layered", "dense", "star", "chain", "free", "ring")
 NASTY = (
     "</text><script>alert(1)</script>", "]]>", "<!--", '" onload="alert(1)', "a & b &lt; c",
     "'single' `tick`", "back\\slash \\N \\", "{{mustache}} ${x} %%{init: {}}%%", "end", "subgraph",
-    "日本語のサービス", "e\u0301a\u0300 \u200fعربي", "zero\x00bell\x07", "line\nbreak\ttab", "\ud800",
-    "W" * 200, "#quot; #35;", "a|b|c", "-->", "style x fill:#f00", "graph TD;A-->B", "",
+    "\u65e5\u672c\u8a9e\u306e\u30b5\u30fc\u30d3\u30b9", "e\u0301a\u0300 \u200f\u0639\u0631\u0628",
+    "zero\x00bell\x07", "line\nbreak\ttab", "\ud800", "W" * 200, "#quot; #35;", "a|b|c", "-->",
+    "style x fill:#f00", "graph TD;A-->B", "",
 )  # fmt: skip
 _IMAGES = ("postgres:16", "ghcr.io/acme/platform/order-processing-and-billing:2025.11.3")
 _STATES = ("ready", "starting", "waiting", "failed", "unready", "restarting", "stopped", "odd")
