@@ -7,6 +7,7 @@ Laws: a view is told at most ten times a second; of a flood of output the last l
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from stackdsl.model.data import dataclass
 from stackdsl.session import bridging, handles, outputs
 
 PAUSE_S = 0.1
-_FLOOD_PAUSE_S = 0.25
+_FLOOD_PAUSE_S = 0.15
 _FLOOD_LINES = 200
 _PENDING_LINES_MAX = 5_000
 _OVER: frozenset[str] = frozenset({"stopping", "stopped"})
@@ -50,7 +51,8 @@ class Feed:
         self._wake = asyncio.Event()
         self._pending: collections.deque[outputs.Lines] = collections.deque()
         self._pending_count = 0
-        self._is_stale = True
+        self._stale = asyncio.Event()
+        self._stale.set()
         self._is_over = False
         self._run_state: str | None = None
         self._last: states.RunStatus | None = None
@@ -60,7 +62,7 @@ class Feed:
         """Return how the run is now, for a view that is to begin with something; runs in the
         background loop."""
         update = await self._gather()
-        self._is_stale = True
+        self._stale.set()
         return update
 
     def open(self) -> None:
@@ -94,12 +96,13 @@ class Feed:
             async for event in self._held.control.events(now.seq, False):
                 if event.kind == "run":
                     self._run_state = event.state
-                self._is_stale = True
+                self._stale.set()
                 self._wake.set()
         except errors.StackError:  # the connection is lost, which the status will tell
             pass
         finally:
-            self._is_over = self._is_stale = True
+            self._is_over = True
+            self._stale.set()
             self._reader.stop()
             self._wake.set()
 
@@ -132,15 +135,19 @@ class Feed:
             self._take(update)
             if update.is_over:
                 return
-            await asyncio.sleep(_FLOOD_PAUSE_S if count > _FLOOD_LINES else PAUSE_S)
+            await asyncio.sleep(PAUSE_S)
+            if count > _FLOOD_LINES:  # output may wait longer; states may not
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FLOOD_PAUSE_S):
+                        await self._stale.wait()
 
     async def _gather(self) -> Update:
         some, self._pending_count = tuple(self._pending), 0
         self._pending.clear()
-        if not self._is_stale:
+        if not self._stale.is_set():
             return Update(lines=some)
-        is_over, self._is_stale = self._is_over, False
-        last = self._last
+        is_over, last = self._is_over, self._last
+        self._stale.clear()
         try:
             status = self._last = await self._held.control.status()
             is_same = last is not None and _places(last) == _places(status)
