@@ -125,14 +125,45 @@ def test_graph_has_the_keys_of_the_contract(cli: Any, write_stack: Write, kind: 
 
 
 @pytest.mark.parametrize(
-    ("form", "sign"), [("tree", "└─"), ("mermaid", "flowchart"), ("dot", "digraph")]
-)
+    ("form", "sign"),
+    [
+        ("tree", "└─"), ("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg "),
+        ("html", "<!DOCTYPE html>"), ("json", '"nodes"'),
+    ],
+)  # fmt: skip
 def test_graphs_are_drawn_in_every_form(cli: Any, write_stack: Write, form: str, sign: str) -> None:
     assert sign in cli("graph", write_stack(SHOP), "--format", form).stdout
 
 
 def test_an_unknown_form_names_the_known_ones(cli: Any, write_stack: Write) -> None:
     assert "mermaid" in cli("graph", write_stack(SHOP), "--format", "mermade", code=2).stderr
+
+
+@pytest.mark.parametrize("kind", ["dependency", "topology"])
+def test_the_suffix_of_the_file_says_the_form_of_a_graph(
+    cli: Any, write_stack: Write, tmp_path: Path, kind: str
+) -> None:
+    stack = write_stack(SHOP)
+    signs = {"svg": "<svg ", "html": "<!DOCTYPE html>", "mmd": "flowchart", "dot": "digraph"}
+    for suffix, sign in signs.items():
+        file = tmp_path / f"shop.{suffix}"
+        done = cli("graph", stack, "--kind", kind, "-o", file)
+
+        assert done.stdout == ""
+        assert str(file) in done.stderr
+        assert file.read_text().startswith(sign)
+
+
+def test_a_graph_that_cannot_be_written_says_so(
+    cli: Any, write_stack: Write, tmp_path: Path
+) -> None:
+    done = cli("graph", write_stack(SHOP), "-o", tmp_path / "none" / "shop.svg", code=2)
+
+    assert "usage.output" in done.stderr
+
+
+def test_the_picture_of_a_living_run_shows_states(cli: Any, shop: Path) -> None:
+    assert "is-ready" in cli("graph", "shop", "--format", "svg").stdout
 
 
 def test_the_graph_of_a_living_run_holds_states(cli: Any, shop: Path) -> None:
