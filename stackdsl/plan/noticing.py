@@ -15,7 +15,8 @@ def find_notices(
         for port in service.ports:
             key = binding.own_key(service.name, port.name)
             given = layout.own_numbers.get(key)
-            if given is not None and given.number != port.number:
+            is_found = placing.is_found_container(service)  # nothing of it reads me.port
+            if given is not None and given.number != port.number and not is_found:
                 notices.append(_notice_changed(service, port, given))
             if port.publish is not None and claiming.is_wildcard(port.publish[0]):
                 host = world.stands[service.name].host
