@@ -112,10 +112,11 @@ class AttachedProcess:
         self,
         timeout_s: float,  # noqa: ARG002  # the Protocol's
         command: Callable[[], Awaitable[None]] | None,  # noqa: ARG002  # the Protocol's
-    ) -> None:
+    ) -> str:
         """See `drivers.Driver`."""
         if self._process is not None:
             self._process.release()
+        return ""
 
     async def drain(self) -> None:
         """See `drivers.Driver`."""

@@ -50,6 +50,7 @@ class Attempt:
         self._early: ends.End | None = None
         self._trouble = ""
         self._missed = ""
+        self._stuck = ""
 
     def take_spec(self, spec: specs.ServiceSpec) -> None:
         """Use this spec from now on."""
@@ -74,6 +75,18 @@ class Attempt:
 
     async def run(self, *, is_ready: bool = False) -> ends.End:
         """Start it, or take up what is held (``is_ready``: as a ready one); return how it ended."""
+        end = await self._run(is_ready=is_ready)
+        if not self._stuck:
+            return end
+        return ends.End(
+            state="failed",
+            reason=self._stuck,
+            do="start the engine, then stop it again; `stackdsl clean` removes what is left",
+            is_hopeless=True,
+            is_stuck=True,
+        )
+
+    async def _run(self, *, is_ready: bool) -> ends.End:
         try:
             is_held = self.driver.is_held and await self.driver.take_up(self._subject)
             if not is_held:
@@ -250,7 +263,7 @@ class Attempt:
             await self._before_stop(timeout_s)
         command = self._ask_by_command if is_running and spec.stop_command is not None else None
         left_s = max(0.0, timeout_s - (self._loop.time() - begun))
-        await driver.end(left_s, command)
+        self._stuck = await driver.end(left_s, command)
 
     async def _before_stop(self, timeout_s: float) -> None:
         try:

@@ -11,6 +11,7 @@ from stackdsl.model import errors, reports
 from stackdsl.model.requests import RunIdentity
 from stackdsl.node import (
     cgroups,
+    containers,
     driving,
     ending,
     enginekeeping,
@@ -62,6 +63,9 @@ async def take_up(
     spawner = processes.Spawner()
     environment = dict(identity.environment)
     environment[marks.RUN_ID] = identity.run_id
+    engine = enginekeeping.EngineKeeper(
+        access or engines.Access(dict(identity.environment)), identity.folder
+    )
     around = surroundings.Surroundings(
         identity=identity,
         spawner=spawner,
@@ -75,9 +79,8 @@ async def take_up(
         report=report,
         environment=environment,
         lock=lock,
-        engine=enginekeeping.EngineKeeper(
-            access or engines.Access(dict(identity.environment)), identity.folder
-        ),
+        engine=engine,
+        containers=containers.Containers(engine, identity, report),
     )
     kept.append(around)
     around.keeper.adopt()
@@ -193,6 +196,25 @@ async def end_strays(around: surroundings.Surroundings, kept: set[str]) -> None:
     await processdriving.end_strays(around, names, _STRAY_GRACE_S)
 
 
+async def remove_containers(around: surroundings.Surroundings) -> errors.HostError | None:
+    """Remove the containers of the run, then its bridge; return why some may be left."""
+    try:
+        await around.containers.remove_all()
+        await _remove_bridge(around)
+    except errors.HostError as error:
+        around.trouble("left-over", f"its containers: {error.what}")
+        return error
+    return None
+
+
+async def _remove_bridge(around: surroundings.Surroundings) -> None:
+    if not os.path.exists(os.path.join(around.folder, enginekeeping.BRIDGE_NOTE)):
+        return  # runs without containers do without its module
+    from stackdsl.node import bridges
+
+    await bridges.remove(around.engine, around.identity)
+
+
 async def end_left(around: surroundings.Surroundings) -> None:
     """End whatever no replica accounts for: TERM, after a second KILL, until nothing is left."""
     loop = asyncio.get_running_loop()
@@ -243,6 +265,7 @@ def _find_left(around: surroundings.Surroundings) -> list[int]:
 
 def let_go(around: surroundings.Surroundings, *, is_over: bool) -> None:
     """Close what was opened; processes live on. ``is_over``: nobody will ask the journal again."""
+    around.containers.close()
     around.engine.close()
     around.keeper.close()
     around.prober.close()

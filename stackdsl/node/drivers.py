@@ -25,7 +25,10 @@ class Driver(Protocol):
     ServiceErrors; those whose codes begin with ``start.`` would fail another time too."""
 
     spec: specs.ServiceSpec
-    offsets: tuple[int, int]
+
+    @property
+    def offsets(self) -> tuple[int, int]:
+        """Where the output of this start begins in the logs."""
 
     @property
     def is_foreign(self) -> bool:
@@ -102,9 +105,10 @@ class Driver(Protocol):
     def hurry(self) -> None:
         """Let its end, under way or to come, be at once."""
 
-    async def end(self, timeout_s: float, command: Callable[[], Awaitable[None]] | None) -> None:
+    async def end(self, timeout_s: float, command: Callable[[], Awaitable[None]] | None) -> str:
         """Ask it to end (``command``, else its stop signal), kill it with all that it started
-        after ``timeout_s``; return when nothing is left. A foreign one is only let go."""
+        after ``timeout_s``; return when nothing is left, or why something is. A foreign one is only
+        let go."""
 
     async def drain(self) -> None:
         """Wait until what it has written has come to the logs."""

@@ -8,6 +8,14 @@ def make(
     spec: specs.ServiceSpec, around: surroundings.Surroundings, told: drivers.Told
 ) -> drivers.Driver:
     """Return what drives one start of a replica."""
+    if spec.container is not None:
+        from stackdsl.node import containerdriving  # only where there are containers
+
+        return containerdriving.ContainerDriver(spec, around, told)
+    if spec.attach_container is not None:
+        from stackdsl.node import containerdriving  # as above
+
+        return containerdriving.AttachedContainer(spec, around, told)
     if is_attached_process(spec):
         return attaching.AttachedProcess(spec, around, told)
     return processdriving.ProcessDriver(spec, around, told)
@@ -18,8 +26,15 @@ def is_attached_process(spec: specs.ServiceSpec) -> bool:
     return spec.attach_pid is not None or spec.attach_process is not None
 
 
+def is_container(spec: specs.ServiceSpec) -> bool:
+    """Whether it is one, of ours or of someone else's."""
+    return spec.container is not None or spec.attach_container is not None
+
+
 def may_live(row: journal.Row, around: surroundings.Surroundings) -> bool:
     """Whether what an earlier node started may be taken up."""
+    if is_container(row.spec):
+        return True  # the engine knows how it ended, too
     return processdriving.lives(row, around)
 
 
@@ -27,5 +42,5 @@ async def clear_rest(
     spec: specs.ServiceSpec, around: surroundings.Surroundings, *, at_once: bool
 ) -> None:
     """End what an ended replica left behind in the background."""
-    if not is_attached_process(spec):
+    if not is_attached_process(spec) and not is_container(spec):
         await processdriving.clear_rest(spec, around, at_once=at_once)

@@ -21,7 +21,7 @@ class Wish:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """How a start ended. ``is_hopeless``: another start could not fare better. ``ready_for_s``:
-    how long it had been ready."""
+    how long it had been ready. ``is_stuck``: what was started is not gone."""
 
     state: Literal["completed", "failed", "stopped", "restart"]
     exit_code: int | None = None
@@ -31,6 +31,7 @@ class End:
     lines: tuple[str, ...] = ()
     output: str | None = None
     is_hopeless: bool = False
+    is_stuck: bool = False
     ready_for_s: float = 0.0
 
 

@@ -16,10 +16,14 @@ def prepare(spec: specs.ServiceSpec) -> None:
     """
     if not spec.dir:
         return
-    account = accounts.find(spec.user) if spec.user else None
+    is_of_machine = spec.user and spec.container is None
+    account = accounts.find(spec.user) if spec.user and is_of_machine else None
     owner = account if account is not None and not account.is_us and os.geteuid() == 0 else None
     try:
         os.makedirs(spec.dir, mode=0o700, exist_ok=True)
+        if spec.container is not None:
+            # Users of an image are any numbers; the run's folder above lets nobody else come here.
+            os.chmod(spec.dir, 0o777)  # noqa: S103  # as said
         if owner is not None:
             os.chown(spec.dir, owner.uid, owner.gid)
             _open_way(spec.dir, spec.user or "")
@@ -57,6 +61,10 @@ def _write(
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="utf-8", newline="") as stream:
             stream.write(file.text or "")
+    if spec.container is not None:
+        for each in (*made, path):
+            if not os.path.islink(each):
+                os.chmod(each, os.stat(each).st_mode | (0o777 if os.path.isdir(each) else 0o666))
     if owner is not None:
         for each in (*made, path):
             os.chown(each, owner.uid, owner.gid, follow_symlinks=False)

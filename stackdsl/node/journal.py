@@ -21,7 +21,7 @@ from stackdsl.node import proctable
 from stackdsl.wire import codec
 
 NAME = "journal.db"
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE replicas (
@@ -29,15 +29,17 @@ CREATE TABLE replicas (
     state TEXT NOT NULL, pid INTEGER, start_ticks INTEGER, boot TEXT, exit_code INTEGER,
     restarts INTEGER NOT NULL DEFAULT 0, out_offset INTEGER NOT NULL DEFAULT 0,
     err_offset INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '', output TEXT,
-    is_whole INTEGER NOT NULL DEFAULT 1, since_ns INTEGER NOT NULL
+    is_whole INTEGER NOT NULL DEFAULT 1, since_ns INTEGER NOT NULL,
+    container TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 """
+_CHANGES = {1: "ALTER TABLE replicas ADD COLUMN container TEXT NOT NULL DEFAULT '';"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What stands of one replica. ``pid`` with ``start_ticks`` and ``boot`` name its process.
-    ``is_whole``: no secret is left out of ``spec``."""
+    ``is_whole``: no secret is left out of ``spec``. ``container`` is what its driver notes."""
 
     spec: specs.ServiceSpec
     state: states.State
@@ -50,6 +52,7 @@ class Row:
     reason: str = ""
     output: str | None = None
     is_whole: bool = True
+    container: str = ""
 
 
 class Journal:
@@ -93,7 +96,7 @@ class Journal:
         """
         query = (
             "SELECT spec, state, pid, start_ticks, boot, exit_code, restarts, out_offset, "
-            "err_offset, reason, output, is_whole FROM replicas ORDER BY name"
+            "err_offset, reason, output, is_whole, container FROM replicas ORDER BY name"
         )
         self.commit()
         try:
@@ -110,6 +113,7 @@ class Journal:
                     reason=row[9],
                     output=row[10],
                     is_whole=bool(row[11]),
+                    container=row[12],
                 )
                 for row in self._db.execute(query)
             ]
@@ -251,6 +255,10 @@ def open_journal(
         if version == 0:
             connection.executescript(
                 f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+            )
+        for older in range(max(version, 1), VERSION) if version else ():
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_CHANGES[older]} PRAGMA user_version = {older + 1}; COMMIT;"
             )
         connection.execute("SELECT count(*) FROM replicas").fetchone()
     except (OSError, sqlite3.Error, errors.StackError) as error:

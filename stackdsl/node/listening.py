@@ -114,11 +114,11 @@ def _parse(data: bytes, size: int, found: list[Listening]) -> bool:
     return False
 
 
-def _read_table(protocol: Protocol, version: str) -> Iterator[Listening]:
+def _read_table(protocol: Protocol, version: str, proc: str = "/proc") -> Iterator[Listening]:
     """Read /proc/net. Source: proc(5); words of addresses are in the machine's byte order."""
     wanted = "0A" if protocol == "tcp" else "07"
     try:
-        with open(f"/proc/net/{protocol}{version}", encoding="ascii") as file:
+        with open(f"{proc}/net/{protocol}{version}", encoding="ascii") as file:
             lines = file.readlines()[1:]
     except OSError:
         return
@@ -144,6 +144,23 @@ def listeners_of(looker: Looker, pids: Iterable[int]) -> tuple[facts.Listener, .
         for protocol in protocols
         for listener in to_facts(
             (each for each in looker.look(protocol) if each.inode in held), protocol
+        )
+    )
+
+
+def listeners_beside(pid: int) -> tuple[facts.Listener, ...]:
+    """Return what is listened on in the network namespace of a process, TCP first."""
+    protocols: tuple[Protocol, Protocol] = ("tcp", "udp")
+    return tuple(
+        listener
+        for protocol in protocols
+        for listener in to_facts(
+            (
+                each
+                for version in ("", "6")
+                for each in _read_table(protocol, version, f"/proc/{pid}")
+            ),
+            protocol,
         )
     )
 

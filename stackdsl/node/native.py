@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from functools import partial
+from typing import Literal, Protocol
 
 from stackdsl.model import errors, reports, specs, states
 from stackdsl.model.facts import HostFacts
 from stackdsl.model.requests import Executed, Inspection, Observed, RunIdentity, Wanted
 from stackdsl.node import (
     beginning,
+    driving,
     ends,
     engines,
     executing,
@@ -28,6 +30,16 @@ _STARTS_A_TURN = 8
 _INSPECTED_LINES = 20
 
 
+class _Prover(Protocol):
+    """What tries links: `proving.Prover`, which is loaded by the first link."""
+
+    async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> tuple[str, ...]:
+        """Try links."""
+
+    async def close(self) -> None:
+        """Give its namespaces back."""
+
+
 class NativeNode:
     """One run's node. ``group`` holds the lives of its replicas; ``report`` takes what happens."""
 
@@ -41,6 +53,7 @@ class NativeNode:
         self._forwards = forwarding.Forwards()
         self._watcher: watching.Watcher | None = None
         self._access = engines.Access(os.environ)
+        self._prover: _Prover | None = None
         self._prepare: Callable[[engines.Engine, specs.Image], Awaitable[str]] | None = None
 
     @property
@@ -98,7 +111,8 @@ class NativeNode:
                 replica.recall(row)
                 continue
             if beginning.take_up_replica(row, replica, around):
-                around.families.has_strangers = True
+                is_container = driving.is_container(row.spec)
+                around.families.has_strangers = around.families.has_strangers or not is_container
             elif not row.is_whole or not replica.resume(row):
                 replica.lose(row)
                 continue
@@ -220,6 +234,7 @@ class NativeNode:
                     f'cannot forget "{name}": it runs',
                     do=f"stop it first: stackdsl stop {name}",
                 )
+        await around.containers.forget([self._replicas[name].spec for name in known])
         around.journal.forget(known)
         for name in known:
             files.drop(self._replicas.pop(name).spec.dir)
@@ -231,7 +246,11 @@ class NativeNode:
 
     async def set_network(self, wanted: specs.Network) -> None:
         """See `ports.Node.set_network`."""
-        raise _not_yet(f'network "{wanted.name}"')
+        around = self._run()
+        # runs without containers do without it
+        from stackdsl.node import bridges
+
+        await bridges.set_bridge(around.engine, around.identity, wanted)
 
     async def prepare_image(self, image: specs.Image) -> str:
         """See `ports.Node.prepare_image`."""
@@ -245,7 +264,15 @@ class NativeNode:
 
     async def prove(self, edges: Sequence[specs.Edge], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.prove`."""
-        raise _not_yet(f"{len(edges)} links within {timeout_s:g} s")
+        around = self._run()
+        if self._prover is None:
+            # runs without links to be proved do without it
+            from stackdsl.node import proving
+
+            self._prover = proving.Prover(
+                self.inspect, partial(around.trouble, "links"), around.spawner
+            )
+        return await self._prover.prove(edges, timeout_s)
 
     async def probe(self, checks: Sequence[specs.Check], timeout_s: float) -> Sequence[str]:
         """See `ports.Node.probe`."""
@@ -319,19 +346,27 @@ class NativeNode:
 
     async def reap(self, limit_s: float | None = None, *, is_bare: bool = False) -> None:
         """Stop everything in no order and give back all that the run has on this machine, its logs
-        excepted. ``limit_s`` caps each stop timeout."""
+        excepted. ``limit_s`` caps each stop timeout.
+
+        Raises:
+            HostError: the engine keeps containers.
+        """
         if self._around is None:
             return
         self._is_ending = True
         wish = ends.Wish(kind="stop", limit_s=limit_s, is_bare=is_bare)
         await self._stop([one for one in self._replicas.values() if one.is_alive], wish)
         await self._forwards.close()
+        await self._close_prover()
+        failure = await beginning.remove_containers(self._around)
         beginning.begin_leaving(self._around)
         await beginning.end_left(self._around)
         # the kernel gives watches back slowly: it may do so while we drop the folders
         self._around.keeper.close()
         for replica in self._replicas.values():
             files.drop(replica.spec.dir)
+        if failure is not None:
+            raise failure
 
     def commit_notes(self) -> None:
         """Put the states noted so far on disk."""
@@ -343,10 +378,16 @@ class NativeNode:
         if self._around is not None:
             self._around.spawner.orphans()
 
+    async def _close_prover(self) -> None:
+        if self._prover is not None:
+            prover, self._prover = self._prover, None
+            await prover.close()
+
     async def let_go(self) -> None:
         """Hold nothing any longer; what lives lives on."""
         if self._around is None:
             return
+        await self._close_prover()
         for life in self._lives:
             life.cancel()
         if self._lives:
@@ -357,9 +398,3 @@ class NativeNode:
             await beginning.remove_cgroup(self._around)
         beginning.let_go(self._around, is_over=self._is_ending)
         self._around = None
-
-
-def _not_yet(what: str) -> errors.HostError:
-    return errors.HostError(
-        "plan.not-yet", f"cannot make {what}: not yet", do="wait for a later release"
-    )

@@ -10,10 +10,12 @@ _PATH_LIMIT = 100
 
 
 class Notices:
-    """The socket that one replica speaks to. ``is_ready`` after READY=1; ``status`` is its last
-    STATUS; ``on_change`` is called after each message."""
+    """The socket that one replica speaks to; ``is_open``: at its path, for every user.
 
-    def __init__(self, path: str, *, is_abstract: bool) -> None:
+    ``is_ready`` after READY=1; ``status`` is its last STATUS; ``on_change`` is called after each
+    message."""
+
+    def __init__(self, path: str, *, is_abstract: bool = False, is_open: bool = False) -> None:
         self.is_ready = False
         self.is_stopping = False
         self.status = ""
@@ -23,7 +25,9 @@ class Notices:
         self._socket = socket.socket(
             socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
-        if is_abstract or len(os.fsencode(path)) > _PATH_LIMIT:
+        if is_open:
+            self._bind_open(path)
+        elif is_abstract or len(os.fsencode(path)) > _PATH_LIMIT:
             # Longer paths do not fit sun_path (unix(7)); other users may not come to the path.
             self.address = f"@stackdsl/{os.urandom(8).hex()}"
             self._socket.bind("\0" + self.address[1:])
@@ -33,6 +37,18 @@ class Notices:
             self._socket.bind(path)
             self._path = self.address = path
         self._loop.add_reader(self._socket.fileno(), self._receive)
+
+    def _bind_open(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        folder = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
+        try:
+            # longer paths than sun_path holds have short names too
+            self._socket.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+        finally:
+            os.close(folder)
+        os.chmod(path, 0o666)  # noqa: S103  # the user of a container is any number
+        self._path = self.address = path
 
     def _receive(self) -> None:
         while True:

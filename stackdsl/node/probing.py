@@ -50,6 +50,9 @@ class Subject:
     run: Run | None = None
     logs: tuple[tuple[str, int], ...] = ()
     notices: notifying.Notices | None = None
+    # How files and health are looked at where it is no process of this machine.
+    exists: Callable[[str], Awaitable[bool]] | None = None
+    read_health: Callable[[], str] | None = None
     since: float = 0.0
     # Says who holds sockets (inodes) in the replica's stead, "" if nobody does.
     find_stranger: Callable[[Collection[int]], str] | None = None
@@ -176,6 +179,9 @@ class Trial:
     def _cost_s(self, took_s: float) -> float:
         # Only what burns this machine's time counts; waiting for an answer does not.
         is_costly = isinstance(self.check.probe, probes.Exec) or self.last.startswith("is held")
+        is_costly = is_costly or (
+            isinstance(self.check.probe, probes.File) and self.subject.exists is not None
+        )
         return took_s if is_costly else 0.0
 
     @property
@@ -220,20 +226,30 @@ class Trial:
         probe = self.check.probe
         match probe:
             case probes.Tcp():
-                return await self._try_tcp()
+                seen = await self._try_tcp()
             case probes.Http():
-                return await requesting.request(self.check.host, self.check.port, probe)
+                seen = await requesting.request(self.check.host, self.check.port, probe)
             case probes.Exec():
-                return await self._try_exec(probe)
+                seen = await self._try_exec(probe)
             case probes.Log():
-                return self._try_log(probe)
+                seen = self._try_log(probe)
             case probes.Notify():
-                return self._try_notify()
+                seen = self._try_notify()
             case probes.File():
-                seen = "" if os.path.exists(probe.path) else "does not exist"
+                seen = await self._try_file(probe)
+            case _ if self.subject.read_health is not None:
+                seen = self.subject.read_health()
             case _:
                 seen = f"a {probe.kind} probe needs a container"
         return seen
+
+    async def _try_file(self, probe: probes.File) -> str:
+        exists = self.subject.exists
+        try:
+            is_there = os.path.exists(probe.path) if exists is None else await exists(probe.path)
+        except errors.ServiceError as error:
+            return f"cannot be looked for: {error.what}"
+        return "" if is_there else "does not exist"
 
     async def _try_tcp(self) -> str:
         host, port = self.check.host, self.check.port

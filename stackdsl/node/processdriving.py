@@ -41,6 +41,7 @@ class ProcessDriver:
         self._output: outputs.Output | None = None
         self._ending: ending.Ending | None = None
         self._is_hurried = False
+        self._place: launches.Place | None = None
         self.is_held = False
 
     @property
@@ -84,6 +85,11 @@ class ProcessDriver:
         """See `drivers.Driver`."""
         keeper, folder = self._around.keeper, self._around.folder
         self._output = outputs.resume_output(keeper, self.spec, folder)
+        if self.spec.namespace is not None and self.pid is not None:
+            # runs without isolated processes do without it
+            from stackdsl.node import isolating
+
+            self._place = isolating.find_place(self.pid)
         self._introduce(subject)
         return True
 
@@ -96,6 +102,11 @@ class ProcessDriver:
         files.prepare(self.spec)
         self._output = outputs.open_output(self._around.keeper, self.spec, self._around.folder)
         self.offsets = self._output.offsets
+        if self.spec.namespace is not None:
+            # runs without isolated processes do without it
+            from stackdsl.node import isolating
+
+            self._place = await isolating.make_place(self.spec, self._around.folder)
         self._introduce(subject)
 
     def _introduce(self, subject: probing.Subject) -> None:
@@ -104,7 +115,7 @@ class ProcessDriver:
         if any(isinstance(check.probe, probes.Notify) for check in (*spec.ready, *spec.live)):
             subject.notices = around.open_notices(spec)
             launch = launches.with_env(launch, {"NOTIFY_SOCKET": subject.notices.address})
-        self._launch = launch
+        self._launch = launch if self._place is None else launches.placed(launch, self._place)
         subject.run = self.run
         subject.find_stranger = self._find_stranger
         subject.logs = tuple(zip(around.log_paths(spec.name), self.offsets, strict=True))
@@ -158,7 +169,9 @@ class ProcessDriver:
         alive = [pid for pid in dict.fromkeys(pids) if proctable.start_ticks(pid)]
         return (
             tuple((pid, " ".join(proctable.read_command(pid))) for pid in alive),
-            listening.listeners_of(self._around.prober.looker, alive),
+            listening.listeners_beside(self.pid)
+            if self._place is not None and self.pid is not None
+            else listening.listeners_of(self._around.prober.looker, alive),
         )
 
     def signal(self, number: int) -> None:
@@ -172,12 +185,13 @@ class ProcessDriver:
         if self._ending is not None:
             self._ending.hurry()
 
-    async def end(self, timeout_s: float, command: Callable[[], Awaitable[None]] | None) -> None:
+    async def end(self, timeout_s: float, command: Callable[[], Awaitable[None]] | None) -> str:
         """See `drivers.Driver`."""
         self._ending = ending.Ending(self._around.families, self.spec.name, self._process)
         self._ending.is_hurried = self._is_hurried
         number = self.spec.stop_signal if self.pid is not None else signal.SIGTERM
         await self._ending.end(number, timeout_s, command)
+        return ""
 
     async def drain(self) -> None:
         """See `drivers.Driver`."""
@@ -188,6 +202,9 @@ class ProcessDriver:
         """See `drivers.Driver`."""
         if self._output is not None:
             self._output.close()
+        if self._place is not None:
+            self._place.close()
+            self._place = None
 
 
 async def clear_rest(

@@ -11,7 +11,7 @@ import signal
 import socket
 from typing import Literal
 
-from stackdsl.model import reports
+from stackdsl.model import errors, reports
 from stackdsl.node import beginning, native
 from stackdsl.wire import calls
 
@@ -91,7 +91,9 @@ class Server:
                 pass
             is_kept = self._is_replaced
         if not is_kept:
-            await self._node.reap(_CRASH_LIMIT_S, is_bare=True)
+            # What an engine keeps is found by its labels, by whoever comes next.
+            with contextlib.suppress(errors.HostError):
+                await self._node.reap(_CRASH_LIMIT_S, is_bare=True)
 
     def _be_replaced(self) -> None:
         """Another node of the same run asks for its place: let go, and leave all as it is."""

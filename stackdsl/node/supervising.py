@@ -192,10 +192,10 @@ class Replica:
         if end.state == "restart":
             self._count_restart(end, 0.0)
             return False
-        if wish is not None and wish.kind == "stop":
+        if wish is not None and wish.kind == "stop" and not end.is_stuck:
             self._finish(ends.End(state="stopped", exit_code=end.exit_code, reason=wish.reason))
             return True
-        if wish is not None and wish.kind == "restart":
+        if wish is not None and wish.kind == "restart" and not end.is_stuck:
             # It ended by itself while it was being asked to.
             self._count_restart(ends.of_wish(wish, end.exit_code), 0.0)
             return False

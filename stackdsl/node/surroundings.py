@@ -10,6 +10,7 @@ from stackdsl.model.requests import RunIdentity
 from stackdsl.node import (
     accounts,
     cgroups,
+    containers,
     ending,
     enginekeeping,
     journal,
@@ -38,6 +39,7 @@ class Surroundings:
     environment: dict[str, str]
     lock: int
     engine: enginekeeping.EngineKeeper
+    containers: containers.Containers
 
     @property
     def folder(self) -> str:

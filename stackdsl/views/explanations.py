@@ -193,6 +193,35 @@ _TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | {
         "a probe names a port that the service has not",
         "use one of its ports, or add it to ports=",
     ),
+    # containers
+    "run.container-refused": (
+        "the engine refuses something of a container for now",
+        "see what it says: a port that is taken, a disk that is full",
+    ),
+    "run.container-stuck": (
+        "an earlier container of that name is not removed by the engine",
+        "remove it: docker rm -f NAME",
+    ),
+    "run.engine-away": (
+        "the engine is not reached, so its containers cannot be worked with",
+        "start the engine; what waits for it goes on then",
+    ),
+    "start.container-name": (
+        "another container has the name that a replica's is to have",
+        "remove that one, or run a copy of the stack with --copy NAME",
+    ),
+    "start.container-options": (
+        "an option of docker(…) is not known, or has a value that is refused",
+        "correct it; options are those of containers.run of the Python package docker",
+    ),
+    "start.container-refused": (
+        "the engine refuses to create or start a container as it is described",
+        "correct what it names",
+    ),
+    "start.no-container": (
+        "the container of attach(container=…) is not there, or does not run",
+        "start it, or correct its name: docker ps lists names",
+    ),
     # what is kept on disk
     "state.corrupt": (
         "a state file is damaged, or is not ours; it was not touched",

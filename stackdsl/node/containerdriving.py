@@ -1,0 +1,479 @@
+"""A container, as one start drives it: one of ours, or one that someone else has started."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from stackdsl.model import errors, facts, probes, specs
+from stackdsl.node import (
+    containercommands,
+    containers,
+    containerwatching,
+    dialing,
+    drivers,
+    engines,
+    executing,
+    feeding,
+    files,
+    journal,
+    listening,
+    notifying,
+    probing,
+    recipes,
+    surroundings,
+)
+
+_KILL_LIMIT_S = 10.0
+_AWAY_LIMIT_S = 10.0
+_REACH_LIMIT_S = 60.0
+_LOOK_TIMEOUT_S = 5.0
+
+
+class AttachedContainer:
+    """See `drivers.Driver`: watched, its output followed from now on, never touched."""
+
+    is_foreign = True
+
+    def __init__(
+        self, spec: specs.ServiceSpec, around: surroundings.Surroundings, told: drivers.Told
+    ) -> None:
+        self.spec = spec
+        self.is_held = False
+        self._around = around
+        self._watch = containerwatching.Watch(spec.name, around, told)
+
+    @property
+    def offsets(self) -> tuple[int, int]:
+        """See `drivers.Driver`."""
+        return self._watch.offsets
+
+    @property
+    def has_started(self) -> bool:
+        """See `drivers.Driver`."""
+        return self._watch.has_started
+
+    @property
+    def has_ended(self) -> bool:
+        """See `drivers.Driver`."""
+        return self._watch.has_ended
+
+    @property
+    def exit_code(self) -> int | None:
+        """See `drivers.Driver`."""
+        return self._watch.exit_code
+
+    @property
+    def how_ended(self) -> str:
+        """See `drivers.Driver`."""
+        return self._watch.how_ended
+
+    @property
+    def pid(self) -> int | None:
+        """See `drivers.Driver`."""
+        return self._watch.pid
+
+    @property
+    def container(self) -> str | None:
+        """See `drivers.Driver`."""
+        return self._watch.id or None
+
+    @property
+    def reference(self) -> str:
+        """What the engine knows it by."""
+        return self._watch.id or self.spec.attach_container or ""
+
+    def marks(self) -> Mapping[str, object]:
+        """See `drivers.Driver`."""
+        watch = self._watch
+        told = {"id": watch.id, "started_ns": watch.started_ns, "beside": watch.beside}
+        return {
+            "container": json.dumps(told),
+            "pid": None,
+            "out_offset": watch.offsets[0],
+            "err_offset": watch.offsets[1],
+        }
+
+    def hold(self, row: journal.Row) -> None:
+        """See `drivers.Driver`."""
+        watch = self._watch
+        watch.offsets = row.offsets
+        if row.container:
+            told = json.loads(row.container)
+            watch.id, watch.started_ns, watch.beside = (
+                told["id"],
+                told["started_ns"],
+                told["beside"],
+            )
+        self.is_held = True
+
+    async def take_up(self, subject: probing.Subject) -> bool:
+        """See `drivers.Driver`; while the engine is away nothing is concluded."""
+        await self._around.containers.wait_reached(_REACH_LIMIT_S)
+        engine = await self._around.containers.open()
+        with containers.service_errors():
+            found = await self._find_held(engine)
+        if not found:
+            return False
+        watch = self._watch
+        watch.open_logs(self.spec.log_limit_bytes)
+        watch.begin(str(found["Id"]))
+        watch.has_started = True
+        self._introduce(subject)
+        with containers.service_errors():
+            await watch.look(engine, is_after=True)
+            if not watch.has_ended:
+                await watch.follow(engine)
+        return True
+
+    async def _find_held(self, engine: engines.Engine) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = await engine.call(engine.api.inspect_container, self.reference)
+        except engines.Refused as error:
+            if error.status == 404:
+                return None
+            raise
+        return None if found["State"]["Status"] == "created" else found
+
+    async def prepare(self, subject: probing.Subject) -> None:
+        """See `drivers.Driver`."""
+        await self._around.containers.wait_reached(_REACH_LIMIT_S)
+        await self._around.containers.open()
+        self._watch.open_logs(self.spec.log_limit_bytes)
+        self._watch.offsets = self._around.keeper.mark_start(self.spec.name)
+        self._introduce(subject)
+
+    def _introduce(self, subject: probing.Subject) -> None:
+        subject.run = self.run
+        subject.exists = self._exists
+        subject.read_health = self._read_health
+        paths = self._around.log_paths(self.spec.name)
+        subject.logs = tuple(zip(paths, self.offsets, strict=True))
+
+    def _read_health(self) -> str:
+        health = self._watch.health
+        if health is None or health == "none":
+            return "its image has no HEALTHCHECK"
+        return "" if health == "healthy" else f"says {health}"
+
+    async def _exists(self, path: str) -> bool:
+        import urllib.parse  # only probes of files in containers
+
+        engine = await self._around.containers.open()
+        query = urllib.parse.urlencode({"path": path})
+        with containers.service_errors():
+            try:
+                line = await dialing.dial(
+                    engine,
+                    f"HEAD /containers/{self.reference}/archive?{query}",
+                    _pass_over,
+                    _pass_over,
+                )
+            except engines.Refused as error:
+                if error.status == 404:
+                    return False
+                raise
+        line.close()
+        return True
+
+    async def start(self) -> None:
+        """See `drivers.Driver`: take hold of the one that runs.
+
+        Raises:
+            ServiceError: there is none of that name, or it does not run.
+        """
+        engine = await self._around.containers.open()
+        watch, name = self._watch, self.spec.attach_container or ""
+        with containers.service_errors():
+            try:
+                seen = await engine.call(engine.api.inspect_container, name)
+            except engines.Refused as error:
+                if error.status != 404:
+                    raise
+                raise _no_container(name, "the engine has none of that name") from error
+            if not seen["State"]["Running"]:
+                raise _no_container(name, f"it is {seen['State']['Status']}")
+            watch.begin(str(seen["Id"]))
+            watch.started_ns = containerwatching.now_ns()
+            watch.has_started = True
+            await watch.look(engine)
+            await watch.follow(engine)
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        timeout_s: float | None,
+        limit_bytes: int = executing.LIMIT_BYTES,
+    ) -> executing.Outcome:
+        """See `drivers.Driver`."""
+        return await self._run(argv, {}, timeout_s, limit_bytes)
+
+    async def _run(
+        self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float | None, limit: int
+    ) -> executing.Outcome:
+        engine = await self._around.containers.open()
+        return await containercommands.run(engine, self.reference, argv, env, (timeout_s, limit))
+
+    async def run_beside(
+        self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float | None
+    ) -> int | None:
+        """See `drivers.Driver`; what it says is written when it has ended."""
+        outcome = await self._run(argv, env, timeout_s, executing.LIMIT_BYTES)
+        self._watch.write_beside(outcome.stdout, outcome.stderr)
+        if self._watch.has_started:
+            self._around.journal.note(self.spec.name, container=self.marks()["container"])
+        return outcome.exit_code
+
+    async def look(self) -> tuple[tuple[tuple[int, str], ...], tuple[facts.Listener, ...]]:
+        """See `drivers.Driver`."""
+        if not self._watch.has_started or self._watch.has_ended:
+            return (), ()
+        found: dict[str, Any] = {}
+        with contextlib.suppress(errors.StackError, TimeoutError):
+            async with asyncio.timeout(_LOOK_TIMEOUT_S):
+                engine = await self._around.containers.open()
+                found = await engine.call(engine.api.top, self.reference)
+        titles = found.get("Titles") or []
+        if "PID" not in titles:
+            return (), ()
+        at = titles.index("PID")
+        pids = tuple((int(row[at]), str(row[-1])) for row in found.get("Processes") or ())
+        return pids, () if self.pid is None else listening.listeners_beside(self.pid)
+
+    def signal(self, number: int) -> None:
+        """See `drivers.Driver`."""
+
+    def hurry(self) -> None:
+        """See `drivers.Driver`."""
+
+    async def end(
+        self,
+        timeout_s: float,  # noqa: ARG002  # the Protocol's
+        command: Callable[[], Awaitable[None]] | None,  # noqa: ARG002  # the Protocol's
+    ) -> str:
+        """See `drivers.Driver`."""
+        return ""
+
+    async def drain(self) -> None:
+        """See `drivers.Driver`."""
+        await self._watch.drain()
+
+    def close(self) -> None:
+        """See `drivers.Driver`."""
+        self._watch.close()
+
+
+class ContainerDriver(AttachedContainer):
+    """See `drivers.Driver`: a container of ours, which stays when it has ended: the next start is
+    one of the same."""
+
+    is_foreign = False
+
+    def __init__(
+        self, spec: specs.ServiceSpec, around: surroundings.Surroundings, told: drivers.Told
+    ) -> None:
+        super().__init__(spec, around, told)
+        self._is_hurried = False
+        self._feed: feeding.Feed | None = None
+        self._more_env: dict[str, str] = {}
+
+    @property
+    def reference(self) -> str:
+        """What the engine knows it by."""
+        assert self.spec.container is not None
+        return self._watch.id or self.spec.container.name
+
+    async def prepare(self, subject: probing.Subject) -> None:
+        """See `drivers.Driver`."""
+        files.prepare(self.spec)
+        await super().prepare(subject)
+
+    def _introduce(self, subject: probing.Subject) -> None:
+        super()._introduce(subject)
+        spec = self.spec
+        if any(isinstance(check.probe, probes.Notify) for check in (*spec.ready, *spec.live)):
+            assert spec.container is not None
+            # in its own folder, which it sees; another user's program may write to it
+            subject.notices = notifying.Notices(f"{spec.dir}/{recipes.NOTIFY}", is_open=True)
+            self._more_env["NOTIFY_SOCKET"] = f"{spec.container.dir}/{recipes.NOTIFY}"
+
+    async def start(self) -> None:
+        """See `drivers.Driver`."""
+        engine = await self._around.containers.open()
+        watch, spec = self._watch, self._dressed()
+        with containers.service_errors():
+            watch.begin(await self._around.containers.obtain(engine, spec))
+            watch.is_raw = spec.tty
+            watch.started_ns = containerwatching.now_ns()
+            await self._attach(engine)
+            try:
+                await engine.call(engine.api.start, watch.id)
+            except engines.Refused as error:
+                if error.status != 404 or "No such container" not in error.explanation:
+                    raise
+                await self._start_anew(engine, spec)
+        watch.has_started = True
+        with containers.service_errors():
+            if not watch.has_ended:
+                await watch.look(engine)
+
+    async def _start_anew(self, engine: engines.Engine, spec: specs.ServiceSpec) -> None:
+        """Start another container: someone has removed the one that was there."""
+        self._around.containers.lose(spec.name)
+        self._watch.begin(await self._around.containers.obtain(engine, spec))
+        await self._attach(engine)
+        await engine.call(engine.api.start, self._watch.id)
+
+    def _dressed(self) -> specs.ServiceSpec:
+        if not self._more_env:
+            return self.spec
+        from dataclasses import replace
+
+        return replace(self.spec, env=(*self.spec.env, *self._more_env.items()))
+
+    async def _attach(self, engine: engines.Engine) -> None:
+        has_input = self.spec.stdin is not None
+        try:
+            line = await self._watch.attach(engine, has_input=has_input)
+        except engines.Refused as error:
+            if error.status != 404:
+                raise
+            self._around.containers.lose(self.spec.name)
+            self._watch.begin(await self._around.containers.obtain(engine, self._dressed()))
+            line = await self._watch.attach(engine, has_input=has_input)
+        if self.spec.stdin is not None:
+            self._feed = feeding.Feed(self.spec.stdin, line)
+            self._watch.show = self._feed.show
+
+    async def _run(
+        self, argv: Sequence[str], env: Mapping[str, str], timeout_s: float | None, limit: int
+    ) -> executing.Outcome:
+        if self.has_started or self._around.containers.has_container(self.spec.name):
+            return await super()._run(argv, {**self._more_env, **env}, timeout_s, limit)
+        return await self._run_aside(tuple(argv), timeout_s, limit)
+
+    async def _run_aside(
+        self, argv: tuple[str, ...], timeout_s: float | None, limit: int
+    ) -> executing.Outcome:
+        """Run a command where the container is not yet: in one of its own, alike."""
+        engine = await self._around.containers.open()
+        kept = containercommands.Kept(limit)
+        with containers.service_errors():
+            container = await self._around.containers.create_aside(engine, self.spec, argv)
+            ended = asyncio.Event()
+            try:
+                splitter = dialing.Splitter(kept.take)
+                line = await dialing.dial(
+                    engine,
+                    f"POST /containers/{container}/attach?stream=1&stdout=1&stderr=1",
+                    splitter.take,
+                    ended.set,
+                )
+                with contextlib.closing(line):
+                    await engine.call(engine.api.start, container)
+                    async with asyncio.timeout(timeout_s):
+                        await ended.wait()
+                    said = await engine.call(engine.api.wait, container)
+                return kept.outcome(int(said["StatusCode"]))
+            except TimeoutError:
+                return kept.outcome(None)
+            finally:
+                await asyncio.shield(containers.remove(engine, container))
+
+    def signal(self, number: int) -> None:
+        """See `drivers.Driver`."""
+        self._around.containers.send(self._signal(number))
+
+    async def _signal(self, number: int) -> None:
+        engine = await self._around.containers.open()
+        await engine.call(engine.api.kill, self.reference, number)
+
+    def hurry(self) -> None:
+        """See `drivers.Driver`."""
+        self._is_hurried = True
+        self._watch.wake()
+
+    async def end(self, timeout_s: float, command: Callable[[], Awaitable[None]] | None) -> str:
+        """See `drivers.Driver`."""
+        watch = self._watch
+        if not watch.has_started or watch.has_ended:
+            return ""
+        watch.is_ours_to_end = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        if not self._is_hurried:
+            if command is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(deadline):
+                        await command()
+            else:
+                problem = await self._kill(self.spec.stop_signal)
+                if problem:
+                    return problem
+            if await watch.wait_ended(deadline - loop.time(), lambda: self._is_hurried):
+                await watch.drain()
+                return ""
+        problem = await self._kill(9)
+        if problem or await watch.wait_ended(_KILL_LIMIT_S, bool):
+            await watch.drain()
+            return problem
+        return f"its container {self.reference[:12]} was killed and does not end"
+
+    async def _kill(self, number: int) -> str:
+        """Send a signal; wait a while for an engine that is away. Return why it was not sent."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (_AWAY_LIMIT_S / 2 if self._is_hurried else _AWAY_LIMIT_S)
+        while not self._watch.has_ended:
+            try:
+                engine = await self._around.containers.open()
+                await engine.call(engine.api.kill, self.reference, number)
+            except engines.Refused as error:
+                if error.status not in (404, 409):
+                    return f"its container cannot be ended: {error.explanation}"
+                await self._watch.look(engine, is_after=True)
+            except errors.StackError as error:
+                if loop.time() > deadline:
+                    return (
+                        f"its container {self.reference[:12]} cannot be ended:"
+                        f" {self._around.containers.away or error.what}"
+                    )
+                await asyncio.sleep(0.1)
+                continue
+            break
+        return ""
+
+    async def drain(self) -> None:
+        """See `drivers.Driver`."""
+        await super().drain()
+        if self.exit_code in (126, 127):
+            self._explain_missing()
+        if not self._watch.is_ours_to_end:
+            with contextlib.suppress(errors.StackError):
+                await self._watch.tell_more(await self._around.containers.open())
+
+    def _explain_missing(self) -> None:
+        """Say it where the init process of the engine could not become the program."""
+        last = self._around.keeper.tail(self.spec.name, 1)
+        if last and last[0].startswith("[FATAL tini") and self.spec.argv:
+            missing = last[0].partition(": ")[2] or "it cannot be run"
+            what = "was not found in" if "No such file" in missing else "cannot be run in"
+            self._watch.how_ended = f'program "{self.spec.argv[0]}" {what} its image'
+
+    def close(self) -> None:
+        """See `drivers.Driver`."""
+        if self._feed is not None:
+            self._feed.close()
+        super().close()
+
+
+def _pass_over(_data: bytes = b"") -> None:
+    """Take no notice."""
+
+
+def _no_container(name: str, fact: str) -> errors.ServiceError:
+    return errors.ServiceError(
+        "start.no-container",
+        f'container "{name}" cannot be watched: {fact}',
+        do="start it, or correct attach(container=…); `docker ps` lists names",
+    )
