@@ -6,6 +6,10 @@ from collections.abc import Callable
 from stackdsl.model import events, plans
 from stackdsl.views import eventlines, lines
 
+# Steps of ours that may take minutes, and how often people are told how far they are.
+_LONG = "image:"
+_TELL_EVERY_S = 3.0
+
 
 class Changes:
     """Takes the events of a run; ``tell`` shows a line."""
@@ -16,6 +20,7 @@ class Changes:
         self._paint = paint
         self._prefixes = lines.Prefixes([one.name for one in plan.services], paint)
         self._began_s: dict[str, float] = {}
+        self._works: dict[str, tuple[float, float]] = {}
         self._seen_seq = 0
         self._is_over = False
         self._moved = asyncio.Event()
@@ -28,9 +33,27 @@ class Changes:
         match event.kind:
             case "service-changed":
                 self._take_change(event)
+            case "step" if event.subject.startswith(_LONG):
+                self._take_step(event)
             case "host" if event.state not in ("connected", None):
                 mark = self._paint("✘", "red")
                 self._tell(f"{mark} host {event.subject}: {event.reason or event.state}")
+
+    def _take_step(self, event: events.Event) -> None:
+        """Tell of work that may take minutes: how far it is, now and then, and that it is done."""
+        kind, _, subject = event.subject.partition(":")
+        now_s = event.time_ns / 1e9
+        began_s, told_s = self._works.get(event.subject, (now_s, 0.0))
+        if event.state == "begun":
+            if event.was == "begun" and now_s - told_s >= _TELL_EVERY_S:
+                told_s = now_s
+                mark = self._paint("◌", "yellow")
+                self._tell(f"{mark} {kind} {subject}: {event.reason}")
+            self._works[event.subject] = (began_s, told_s)
+        elif self._works.pop(event.subject, None) is not None and told_s and event.state == "done":
+            mark = self._paint("✔", "green")
+            took = lines.say_duration(now_s - began_s)
+            self._tell(f"{mark} {kind} {subject}: there after {took}")
 
     def _take_change(self, event: events.Event) -> None:
         name, state = event.subject, event.state or ""

@@ -1,7 +1,7 @@
 """The table of a live view: a row a replica, the pressing ones first where not all have room."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stackdsl.views import lines, liveruns, livetexts, livewaits, statuses
 
@@ -9,9 +9,9 @@ GAP = "  "
 NAME_MAX = 20
 STATE_WIDTH = 12
 AGE_WIDTH = 6
-# From here on every column has room of its own; below, what a service waits for takes the place
-# of an address that nobody can use yet.
-WIDE = 110
+# With so much left for the last column every column has room of its own; with less, what a
+# service waits for takes the place of an address that nobody can use yet.
+DETAIL_ENOUGH = 32
 _SERVING = ("ready", "unready", "stopping")
 
 
@@ -26,21 +26,30 @@ class Columns:
     address: int
     is_wide: bool
 
+    @property
+    def used(self) -> int:
+        """Where the last column begins."""
+        sizes = (self.name, STATE_WIDTH, self.age, self.restarts, self.target, self.address)
+        return sum(size + len(GAP) for size in sizes if size)
+
 
 def choose_columns(rows: Sequence[liveruns.Row], width: int) -> Columns:
     """Return the columns that a width has room for, those with something to tell."""
-    is_wide = width >= WIDE
     targets = {row.target for row in rows}
-    longest = max((len(row.target) for row in rows), default=0)
-    address = max((len(row.addresses) for row in rows), default=0)
-    return Columns(
-        name=max((min(len(row.name), NAME_MAX if width >= 60 else 12) for row in rows), default=4),
+    has_target = width >= 70 and targets != {"local"}
+    target = max((len(row.target) for row in rows), default=0) if has_target else 0
+    address = max((len(row.addresses) for row in rows), default=0) if width >= 60 else 0
+    name_max = NAME_MAX if width >= 60 else 12
+    narrow = Columns(
+        name=max((min(len(row.name), name_max) for row in rows), default=4),
         age=AGE_WIDTH if width >= 40 else 0,
         restarts=3 if width >= 60 and any(row.restarts for row in rows) else 0,
-        target=min(longest, 24 if is_wide else 10) if width >= 70 and targets != {"local"} else 0,
-        address=min(address, 46 if is_wide else 30) if width >= 60 else 0,
-        is_wide=is_wide,
+        target=min(target, 10),
+        address=min(address, 30),
+        is_wide=False,
     )
+    wide = replace(narrow, target=min(target, 24), address=min(address, 46), is_wide=True)
+    return wide if width - wide.used >= DETAIL_ENOUGH else narrow
 
 
 def format_head(columns: Columns, paint: lines.Paint, width: int) -> str:
@@ -54,9 +63,9 @@ def format_head(columns: Columns, paint: lines.Paint, width: int) -> str:
         ("ADDRESS", columns.address),
     ]
     shown = [livetexts.fill(text, size) for text, size in cells if size]
-    return paint(
-        livetexts.clip(GAP.join([*shown, "LAST LINE, OR WHAT IT WAITS FOR"]), width), "dim"
-    )
+    last = "LAST LINE, OR WHAT IT WAITS FOR"
+    shown.append(last if len(last) <= width - columns.used else "LAST LINE")
+    return paint(livetexts.clip(GAP.join(shown), width), "dim")
 
 
 def format_row(

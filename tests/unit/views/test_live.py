@@ -141,7 +141,7 @@ def test_where_something_runs_is_told_if_not_everything_is_local() -> None:
     run = live_run(planned("api"), planned("db", target="docker postgres:16"))
 
     assert "docker postgres:16" in row_of(run, "db", width=140)
-    assert "docker po…" in row_of(run, "db", width=80)
+    assert "docker po…" in row_of(run, "db", width=70)
 
 
 def test_a_failure_is_shown_with_its_last_lines_its_code_and_its_place() -> None:
