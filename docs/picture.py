@@ -21,41 +21,25 @@ from rich.console import Console
 from rich.text import Text
 
 TOP = Path(__file__).parents[1]
-COLUMNS, ROWS = 96, 60
+COLUMNS, ROWS = 96, 22
 LINGER_S = 3.0
-CODES = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
+# How the live view draws a row.
+ROW = re.compile(r"\x1b\[(\d+);1H(.*?)\x1b\[0m\x1b\[K")
 
 
 class Screen:
-    """As much of a terminal as the live view uses: colours, cursor up, clearing below."""
+    """As much of a terminal as the live view uses: rows that are drawn one by one."""
 
     def __init__(self) -> None:
-        self.rows: list[str] = [""]
-        self.at = 0
+        self.rows = [""] * ROWS
+        self._left = ""
 
     def feed(self, text: str) -> None:
         """Take output in."""
-        for numbers, code, carriage, line, plain in CODES.findall(text):
-            if plain:
-                self.rows[self.at] += plain
-            elif line:
-                self.at += 1
-                if self.at == len(self.rows):
-                    self.rows.append("")
-            elif code == "A":
-                self.at -= int(numbers or 1)
-                self.rows[self.at] = ""
-            elif code in "JK" or carriage:
-                self.clear(code)
-            elif code == "m":
-                self.rows[self.at] += f"\x1b[{numbers}m"
-
-    def clear(self, code: str) -> None:
-        """Forget the line that is begun (or overwritten), and what is below it."""
-        if code == "J":
-            del self.rows[self.at + 1 :]
-        if code in ("J", "K"):
-            self.rows[self.at] = ""
+        self._left += text
+        for found in ROW.finditer(self._left):
+            self.rows[int(found[1]) - 1] = found[2]
+        self._left = self._left[self._left.rfind("\x1b[K") + 1 :]
 
 
 def record(argv: list[str]) -> str:
@@ -71,14 +55,12 @@ def watch(argv: list[str]) -> str:
     if pid == 0:
         os.execvp(argv[0], argv)
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    screen, seen, deadline = Screen(), "", time.monotonic() + 60
+    screen, is_ready, deadline = Screen(), False, time.monotonic() + 60
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.1)[0]:
-            text = os.read(terminal, 65536).decode(errors="replace")
-            screen.feed(text)
-            if "is ready" in text and "is ready" not in seen:
-                deadline = time.monotonic() + LINGER_S
-            seen += text
+            screen.feed(os.read(terminal, 65536).decode(errors="replace"))
+            if "demo ready" in screen.rows[0] and not is_ready:
+                is_ready, deadline = True, time.monotonic() + LINGER_S
     os.kill(pid, signal.SIGINT)
     while True:
         try:
