@@ -6,7 +6,7 @@ networkx is imported where it is used: it costs 75 to 200 ms, and no start waits
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from stackdsl.model import graphs, orders, plans, stacks
+from stackdsl.model import graphs, orders, places, plans, stacks
 from stackdsl.plan import placing
 
 if TYPE_CHECKING:  # the name of a type, for mypy alone: see above
@@ -166,7 +166,9 @@ def _read_plan(
                 address=_find_address(replica),
             )
         )
-        edges.extend(_make_edge(name, need, told.get((name, need.name))) for need in replica.needs)
+        for need in replica.needs:
+            tells = told.get((name, need.name))
+            edges.append(_make_edge(name, need, tells, is_told=tells is not None))
     return nodes, edges
 
 
@@ -214,11 +216,13 @@ def _read_stack(
             callee = stack.service(need.name)
             if callee is None:
                 continue
-            is_told = need.is_addressed or need.parameter is not None
+            is_told = bool(callee.ports) or isinstance(callee.runs_on, places.External)
             planned = plans.PlannedNeed(
-                name=callee.name, condition=need.condition, is_addressed=is_told
+                name=callee.name,
+                condition=need.condition,
+                is_addressed=need.is_addressed or need.parameter is not None,
             )
-            edges.append(_make_edge(name, planned, None))
+            edges.append(_make_edge(name, planned, None, is_told=is_told))
     return nodes, edges
 
 
@@ -232,8 +236,11 @@ def _find_stages(stack: stacks.StackModel) -> Mapping[str, int]:
     return orders.find_stages(order)
 
 
-def _make_edge(name: str, need: plans.PlannedNeed, link: plans.Link | None) -> graphs.GraphEdge:
-    kind: str = "link" if need.is_addressed else _ORDER
+def _make_edge(
+    name: str, need: plans.PlannedNeed, link: plans.Link | None, *, is_told: bool
+) -> graphs.GraphEdge:
+    """Return an edge; who serves nothing, as most tasks, has no address to tell."""
+    kind: str = "link" if need.is_addressed and is_told else _ORDER
     address, reason = None, ""
     if link is not None and need.is_addressed:
         kind, address, reason = link.kind, link.address, link.reason

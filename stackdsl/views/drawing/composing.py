@@ -15,6 +15,7 @@ from stackdsl.views.drawing import (
 MARGIN = 28.0
 _TITLE = 64.0
 _STAGE_HEADING = 40.0
+_NO_HEADING = 14.0
 _FRAME_PAD = 16.0
 _FRAME_HEADER = 30.0
 _BRIDGE_HEADER = 26.0
@@ -40,7 +41,7 @@ def compose(view: graphs.GraphView) -> pictures.Picture:
     }
     needed = positioning.measure_bands(cloth, height_of)
     has_stages = len(set(grid.stages)) > 1
-    top = _TITLE + (_STAGE_HEADING if has_stages else 0.0)
+    top = _TITLE + (_STAGE_HEADING if has_stages else _NO_HEADING)
     spans, bottom = _stack_bands(grid.lanes, needed, top, has_frames=has_lanes)
     y_of = _place(cloth, made, height_of, spans)
     channels = routing.measure_channels(cloth, arrivals, y_of)

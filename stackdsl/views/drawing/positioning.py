@@ -15,6 +15,7 @@ BOX_GAP = 18.0
 NEAR_GAP = 15.0  # between a box and a line that passes it
 _SLACK = 1.06  # room to keep lines straight, beyond what the fullest column needs
 _SWEEPS = 24
+_LEVELLINGS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +59,15 @@ def place_items(
         for band, group in bands.items():
             wanted = [(spans[band].top + spans[band].bottom) / 2] * len(group)
             y_of.update(_fit(group, wanted, [1.0] * len(group), height_of, spans[band]))
-    for sweep in range(_SWEEPS):
-        is_last = sweep >= _SWEEPS // 2
+    for sweep in range(_SWEEPS + _LEVELLINGS):
         order = range(len(groups)) if sweep % 2 == 0 else range(len(groups) - 1, -1, -1)
+        sides = (left, right) if sweep >= _SWEEPS // 2 else ((left, right)[sweep % 2],)
         for column in order:
-            sides = (left, right) if is_last else ((left,) if sweep % 2 == 0 else (right,))
             for band, group in groups[column].items():
-                wanted, weights = _want(group, sides, y_of, offset_of)
+                if sweep < _SWEEPS:
+                    wanted, weights = _want(group, sides, y_of, offset_of)
+                else:
+                    wanted, weights = _level(group, left, right, y_of, offset_of)
                 y_of.update(_fit(group, wanted, weights, height_of, spans[band]))
     return y_of
 
@@ -113,6 +116,25 @@ def _want(
         wanted.append(total / weight if weight else y_of[item])
         weights.append(weight or 0.1)
     return wanted, weights
+
+
+def _level(
+    group: Sequence[weaving.Item],
+    left: Mapping[weaving.Item, Sequence[weaving.Item]],
+    right: Mapping[weaving.Item, Sequence[weaving.Item]],
+    y_of: Mapping[weaving.Item, float],
+    offset_of: Mapping[tuple[weaving.Item, weaving.Item], float],
+) -> tuple[list[float], list[float]]:
+    """Return the same where boxes stay and lines want to be level with where they arrive: one
+    bend is easier to follow than a drift over many columns."""
+    wanted: list[float] = []
+    for item in group:
+        ahead: Sequence[weaving.Item] = ()
+        if isinstance(item, weaving.Bend):
+            ahead = (right if item.heading > 0 else left).get(item, ())
+        places = [y_of[near] + offset_of.get((near, item), 0.0) for near in ahead]
+        wanted.append(places[0] if places else y_of[item])
+    return wanted, [1.0 if isinstance(item, weaving.Bend) else 20.0 for item in group]
 
 
 def _fit(
