@@ -69,7 +69,7 @@ def lay_ground(
     Raises:
         PlanError: a machine has no free subnet.
     """
-    count = sum(1 + len(service.replica_names()) for service in world.by_name.values())
+    count = sum(s.is_stable + len(s.replica_names()) for s in world.by_name.values())
     known = dict(previous.networks) if previous is not None else {}
     ground: dict[str, specs.Network] = {}
     wrong: list[errors.StackError] = []
@@ -164,8 +164,9 @@ def _keep_subnet(
 
 
 def _count_usable(size: int) -> int:
-    """Return how many names a subnet has room for, ends and the machine itself left out."""
-    return size - 3 - 2 * (size // 256)
+    """Return how many names a subnet has room for: without its ends, the machine's own address and
+    the node's, and those that end in 0 or 255."""
+    return size - 4 - 2 * (size // 256)
 
 
 def _report_no_subnet(world: placing.Survey, host: str, count: int) -> errors.StackError:

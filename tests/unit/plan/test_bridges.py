@@ -88,6 +88,20 @@ def test_a_small_subnet_of_the_stack_is_used_whole() -> None:
     assert network_of(made).subnet == "192.168.77.0/28"
 
 
+def test_the_last_address_is_left_for_those_who_try_links() -> None:
+    made = plan(
+        stack(*(boxed(f"s{n}") for n in range(5)),
+              network=stacks.Network(subnet="192.168.77.0/28")), grounded()
+    )  # fmt: skip
+    wrong = fail(
+        stack(*(boxed(f"s{n}") for n in range(6)),
+              network=stacks.Network(subnet="192.168.77.0/28")), grounded()
+    )  # fmt: skip
+
+    assert "192.168.77.14" not in {box_of(made, one.name).address for one in made.services}
+    assert [error.code for error in wrong] == ["plan.no-subnet"]
+
+
 def test_no_free_subnet_is_an_error_that_names_the_routes() -> None:
     named = stack(DB, network=stacks.Network(subnet="10.9.0.0/24"))
 
