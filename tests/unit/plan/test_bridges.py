@@ -90,11 +90,11 @@ def test_a_small_subnet_of_the_stack_is_used_whole() -> None:
 
 def test_the_last_address_is_left_for_those_who_try_links() -> None:
     made = plan(
-        stack(*(boxed(f"s{n}") for n in range(5)),
+        stack(*(boxed(f"s{n}") for n in range(12)),
               network=stacks.Network(subnet="192.168.77.0/28")), grounded()
     )  # fmt: skip
     wrong = fail(
-        stack(*(boxed(f"s{n}") for n in range(6)),
+        stack(*(boxed(f"s{n}") for n in range(13)),
               network=stacks.Network(subnet="192.168.77.0/28")), grounded()
     )  # fmt: skip
 
