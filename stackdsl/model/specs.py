@@ -148,7 +148,8 @@ class Namespace:
 class Edge:
     """A link to be tried by a packet from where its caller will be. ``vantage`` is how the caller
     stands; ``bridge`` the interface it is plugged into if it is not native. ``target`` is the
-    callee's replica, ``bound`` the socket that its program binds."""
+    callee's replica, ``bound`` the socket that its program binds, ``reached`` the one at which the
+    machine reaches the program with nothing between."""
 
     source: str
     target: str
@@ -160,6 +161,7 @@ class Edge:
     vantage: Literal["native", "container", "isolated"] = "native"
     network: Network | None = None
     bound: tuple[str, int] = ("", 0)
+    reached: tuple[str, int] = ("", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,6 +194,7 @@ class _Edges:
             vantage=vantage,
             network=None if is_native else self._ground.networks.get(caller.host),
             bound=(port.bound_host, port.bound_port),
+            reached=(port.target_host, port.target_port),
         )
 
 
