@@ -30,8 +30,13 @@ class Node(Protocol):
         digest is refused.
         """
 
-    async def stop(self, names: Sequence[str], *, at_once: bool = False) -> None:
-        """Stop replicas, all at once, and return when everything they started is gone."""
+    async def stop(
+        self, names: Sequence[str], *, at_once: bool = False, is_last: bool = False
+    ) -> None:
+        """Stop replicas, all at once, and return when everything they started is gone.
+
+        ``is_last``: the run ends; what they have here may be given back as soon as they are gone.
+        """
 
     async def restart(self, names: Sequence[str]) -> None:
         """Stop, then start again with the same specs; returns when stopped and started anew."""

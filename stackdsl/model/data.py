@@ -2,8 +2,9 @@
 
 The standard decorator compiles six functions a class, half a millisecond each time a program
 starts; a stack's words are some eighty classes, on every command and every node. This one compiles
-only ``__init__``. Same meaning for what is supported: ``frozen=True, slots=True, kw_only=True``,
-defaults, ``field(default_factory=…)``; `dataclasses.replace`, `fields` and `asdict` work.
+only ``__init__``, and that when it is first wanted. Same meaning for what is supported:
+``frozen=True, slots=True, kw_only=True``, defaults, ``field(default_factory=…)``;
+`dataclasses.replace`, `fields` and `asdict` work.
 """
 
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -49,7 +50,6 @@ else:
         body |= _METHODS
         body |= {
             "__slots__": tuple(name for name in own if name not in inherited),
-            "__init__": _make_init(cls, defaults),
             "__match_args__": (),
             "__dataclass_fields__": _FIELDS,
             "_data_defaults": defaults,
@@ -57,7 +57,18 @@ else:
         }
         made = type(cls)(cls.__name__, cls.__bases__, body)
         made.__qualname__ = cls.__qualname__
+        made.__init__ = _make_first_init(made, defaults)
         return made
+
+    def _make_first_init(cls, defaults):  # noqa: ANN001, ANN202 - typed above
+        """Return an ``__init__`` that compiles the class's own when the first instance is made: a
+        command makes instances of a third of the classes that it loads."""
+
+        def __init__(self, **values):  # noqa: ANN001, ANN003, ANN202, N807 - a method
+            cls.__init__ = _make_init(cls, defaults)
+            cls.__init__(self, **values)
+
+        return __init__
 
     def _make_init(cls, defaults):  # noqa: ANN001, ANN202 - typed above
         """Compile ``__init__``: the only function whose text depends on the fields."""

@@ -43,9 +43,11 @@ class RemoteNode:
         """See `ports.Node.start`."""
         await self._call("start", tuple(wanted))
 
-    async def stop(self, names: Sequence[str], *, at_once: bool = False) -> None:
+    async def stop(
+        self, names: Sequence[str], *, at_once: bool = False, is_last: bool = False
+    ) -> None:
         """See `ports.Node.stop`."""
-        await self._call("stop", tuple(names), at_once)
+        await self._call("stop", tuple(names), at_once, is_last)
 
     async def restart(self, names: Sequence[str]) -> None:
         """See `ports.Node.restart`."""

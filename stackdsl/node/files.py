@@ -1,6 +1,9 @@
 """Files and folders that a replica is given: its own folder, and what is rendered into it."""
 
+import asyncio
 import os
+import threading
+from collections.abc import Callable
 
 from stackdsl.model import errors, specs
 from stackdsl.node import accounts
@@ -107,6 +110,50 @@ def _open_way(path: str, user: str) -> None:
                 f"or chmod o+x {above}",
             )
         above = os.path.dirname(above)
+
+
+class Dropper:
+    """Deletes folders of replicas in a thread: the kernel lets whoever removes a folder wait, on
+    some file systems, and a run may have hundreds."""
+
+    def __init__(self) -> None:
+        self._begun: set[str] = set()
+        self._left: list[str] = []
+        self._lock = threading.Lock()
+        self._is_working = False
+        self._on_idle: Callable[[], object] = lambda: None
+
+    def drop(self, path: str) -> None:
+        """Begin to delete a folder and all that is in it; asked for twice, it is done once."""
+        if path in self._begun:
+            return
+        self._begun.add(path)
+        with self._lock:
+            self._left.append(path)
+            if self._is_working:
+                return
+            self._is_working = True
+        threading.Thread(target=self._work, name="drop folders", daemon=True).start()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._left:
+                    self._is_working = False
+                    self._on_idle()
+                    return
+                path = self._left.pop()
+            drop(path)
+
+    async def finish(self) -> None:
+        """Wait until all is deleted."""
+        loop = asyncio.get_running_loop()
+        idle = asyncio.Event()
+        with self._lock:
+            if not self._is_working:
+                return
+            self._on_idle = lambda: loop.call_soon_threadsafe(idle.set)
+        await idle.wait()
 
 
 def drop(path: str) -> None:

@@ -167,7 +167,11 @@ class LogReader:
         """Yield what has come since the last look; with what is held if it is the last look."""
         keys = set(self._positions) if is_last else self._grown & set(self._positions)
         self._grown.clear()
-        chunks = [self._read_one(key, is_last=is_last) for key in sorted(keys)]
+        # most have nothing to tell at the end of a run, and there may be hundreds
+        telling = sorted(
+            key for key in keys if key in self._renewed or self._positions[key].has_more
+        )
+        chunks = [self._read_one(key, is_last=is_last) for key in telling]
         return _merge(chunks)
 
     def _read_one(self, key: Key, *, is_last: bool) -> Iterator[Chunk]:

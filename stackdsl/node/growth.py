@@ -115,22 +115,41 @@ class Growth:
             self._interval_s = FASTEST_S
             self._schedule()
 
+    def wind_down(self) -> None:
+        """Give the watches back, and look now and then until `close`: the kernel takes 15 ms to
+        give some hundred of them back, which is better done while programs end."""
+        self._has_no_inotify = True
+        if self._inotify is None:
+            return
+        self._close_inotify()
+        self._by_watch.clear()
+        self._folders.clear()
+        for followed in self._files.values():
+            followed.watch = -1
+            followed.is_busy = True
+        self._busy.update(self._files)
+        self._interval_s = FALLBACK_S
+        self._schedule()
+
     def close(self) -> None:
         """Follow nothing any longer."""
         self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._close_inotify()
+        self._files.clear()
+        self._busy.clear()
+        self._by_watch.clear()
+        self._folders.clear()
+
+    def _close_inotify(self) -> None:
         if self._inotify is not None:
             asyncio.get_running_loop().remove_reader(self._inotify.fd)
             if self._pause is not None:
                 self._pause.cancel()
             self._inotify.close()
             self._inotify = None
-        self._files.clear()
-        self._busy.clear()
-        self._by_watch.clear()
-        self._folders.clear()
 
     def _open_inotify(self) -> inotify.Inotify | None:
         if self._inotify is None and not self._has_no_inotify:

@@ -76,6 +76,11 @@ class Position:
         self._index_fd = -1
         self._index_position = -1
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something is held, or the log is not as long as what was read."""
+        return bool(self._held) or self.size() != self.offset
+
     def size(self) -> int:
         """Return how long the log is by now."""
         return os.fstat(self._fd).st_size

@@ -155,6 +155,10 @@ class LogKeeper:
 
         return end
 
+    def wind_down(self) -> None:
+        """Look now and then instead of watching: the run is ending."""
+        self._growth.wind_down()
+
     def close(self) -> None:
         """End upkeep; what has grown since the last look is noted first."""
         self._callbacks.clear()

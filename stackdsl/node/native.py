@@ -27,6 +27,7 @@ from stackdsl.node import (
 )
 
 _STARTS_A_TURN = 8
+_STOPS_A_TURN = 20
 _INSPECTED_LINES = 20
 
 
@@ -52,6 +53,7 @@ class NativeNode:
         self._lives: set[asyncio.Task[None]] = set()
         self._forwards = forwarding.Forwards()
         self._watcher: watching.Watcher | None = None
+        self._dropper = files.Dropper()
         self._access = engines.Access(os.environ)
         self._prover: _Prover | None = None
         self._prepare: Callable[[engines.Engine, specs.Image], Awaitable[str]] | None = None
@@ -197,17 +199,28 @@ class NativeNode:
             self._begin_life(replica)
 
     # The Protocol's keyword comes as a position over the wire.
-    async def stop(self, names: Sequence[str], at_once: bool = False) -> None:
+    async def stop(
+        self, names: Sequence[str], at_once: bool = False, is_last: bool = False
+    ) -> None:
         """See `ports.Node.stop`."""
         wish = ends.Wish(kind="stop", at_once=at_once)
-        await self._stop([self._replicas[n] for n in names if n in self._replicas], wish)
+        replicas = [self._replicas[n] for n in names if n in self._replicas]
+        if is_last and self._around is not None:
+            self._around.keeper.wind_down()
+        await self._stop(replicas, wish, is_last=is_last)
 
-    async def _stop(self, replicas: Sequence[supervising.Replica], wish: ends.Wish) -> None:
+    async def _stop(
+        self, replicas: Sequence[supervising.Replica], wish: ends.Wish, *, is_last: bool = False
+    ) -> None:
         ended = [one for one in replicas if not one.is_alive]
-        for one in replicas:
+        for number, one in enumerate(replicas):
             if self._watcher is not None and one.spec.watch:
                 self._watcher.set(one.spec.name, ())
+            if is_last and one.spec.container is None:
+                one.on_ended = partial(self._dropper.drop, one.spec.dir)
             one.wish(wish)
+            if number % _STOPS_A_TURN == _STOPS_A_TURN - 1:
+                await asyncio.sleep(0)  # the first are gone while the last are asked
         for one in replicas:
             await one.wait_ended()
         for one in ended:
@@ -361,10 +374,11 @@ class NativeNode:
         failure = await beginning.remove_containers(self._around)
         beginning.begin_leaving(self._around)
         await beginning.end_left(self._around)
-        # the kernel gives watches back slowly: it may do so while we drop the folders
-        self._around.keeper.close()
         for replica in self._replicas.values():
-            files.drop(replica.spec.dir)
+            self._dropper.drop(replica.spec.dir)
+        self._around.keeper.close()
+        # before anybody may take the run's name again
+        await self._dropper.finish()
         if failure is not None:
             raise failure
 

@@ -17,6 +17,8 @@ from stackdsl.wire import calls
 
 _CRASH_LIMIT_S = 3.0
 _ORPHANS_PAUSE_S = 0.02
+# Reports that wait for no others: the controller takes them in while the next ones come about.
+_REPORTS_A_FRAME = 50
 _CALLS = (
     "observe", "begin", "start", "stop", "restart", "forget", "set_forwards", "probe", "execute",
     "inspect", "set_network", "prepare_image", "prove",
@@ -61,6 +63,8 @@ class Server:
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(report)
+        if len(self._unsent) >= _REPORTS_A_FRAME:
+            self._flush()
 
     def _flush(self) -> None:
         # What a controller knows, the next node must know.

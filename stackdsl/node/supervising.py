@@ -42,6 +42,7 @@ class Replica:
         self._patience = self._make_patience()
         self.on_start: Callable[[str], None] = _pass_over
         self.on_settled: Callable[[str], None] = _pass_over
+        self.on_ended: Callable[[], object] = lambda: None
 
     def _make_patience(self) -> restarting.Patience:
         policy = self.spec.restart
@@ -175,6 +176,7 @@ class Replica:
             )  # fmt: skip
             self._around.trouble("internal", f'"{self.spec.name}": {detail}')
         finally:
+            self.on_ended()
             self._ended.set()
             self._begun_anew.set()
 

@@ -103,7 +103,9 @@ class Store:
     def _connect(self, *, is_alone: bool = False) -> sqlite3.Connection:
         """Open the file. ``is_alone``: shut others out, which needs no room for shared memory.
         Source: https://www.sqlite.org/wal.html#use_of_wal_without_shared_memory."""
-        connection = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+        connection = sqlite3.connect(
+            self.path, timeout=10, isolation_level=None, check_same_thread=False
+        )
         try:
             if is_alone:
                 connection.execute("PRAGMA locking_mode=EXCLUSIVE")

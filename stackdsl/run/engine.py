@@ -262,7 +262,7 @@ class Engine:
         names = [step.subject for step in steps if self.ledger.replicas[step.subject].has_started]
         try:
             if names:
-                await self.nodes[host].stop(names)
+                await self.nodes[host].stop(names, is_last=self.is_stopping)
         except errors.StackError as error:
             self._fail_all(walk, steps, error)
             return

@@ -37,6 +37,7 @@ class Timeline:
         self.mask = mask
         self._waiters: list[asyncio.Future[None]] = []
         self._is_closed = False
+        self._is_waking = False
         self.last_seq = 0
 
     def emit(
@@ -71,7 +72,10 @@ class Timeline:
         ):
             self._window.popleft()
             self._held_bytes -= self._costs.popleft()
-        self._wake()
+        # a turn later: what is emitted together is read together, after who emits has gone on
+        if self._waiters and not self._is_waking:
+            self._is_waking = True
+            self._waiters[0].get_loop().call_soon(self._wake)
         return event
 
     def hide(self, text: str) -> str:
@@ -98,6 +102,7 @@ class Timeline:
         self._wake()
 
     def _wake(self) -> None:
+        self._is_waking = False
         waiters, self._waiters = self._waiters, []
         for future in waiters:
             if not future.done():

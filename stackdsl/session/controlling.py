@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -77,6 +78,7 @@ class Controller:
         self._since_ns = time.time_ns()
         self._is_released = False
         self._walks_open = 0
+        self._closing: threading.Thread | None = None
 
     # --- life -----------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class Controller:
             self.timeline.close()
             self.ended.set()
             async with contextlib.AsyncExitStack() as scope:  # given back from the last line up
-                scope.callback(self.store.close)
+                scope.callback(self._close_store)
                 scope.push_async_callback(self._stoppers.__aexit__, None, None, None)
                 scope.push_async_callback(self.group.__aexit__, None, None, None)
                 if self._engine is not None:
@@ -107,6 +109,17 @@ class Controller:
                 if self._server is not None:
                     scope.push_async_callback(self._server.close)
                 scope.push_async_callback(self._keeper.wait)
+
+    def _begin_closing(self) -> None:
+        """Begin to close the store, which waits for the disk, while the node ends."""
+        self._closing = threading.Thread(target=self.store.close, name="close store")
+        self._closing.start()
+
+    def _close_store(self) -> None:
+        if self._closing is None:
+            self._begin_closing()
+        assert self._closing is not None
+        self._closing.join()
 
     @property
     def record(self) -> stores.Record:
@@ -430,5 +443,6 @@ class Controller:
         finally:
             self._is_released = True
             self._set_run_state("stopped")
+            self._begin_closing()
             self.timeline.close()
             self.ended.set()

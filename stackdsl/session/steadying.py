@@ -100,9 +100,11 @@ class SteadyNode:
         """See `ports.Node.start`."""
         await self._call(lambda node: node.start(wanted))
 
-    async def stop(self, names: Sequence[str], *, at_once: bool = False) -> None:
+    async def stop(
+        self, names: Sequence[str], *, at_once: bool = False, is_last: bool = False
+    ) -> None:
         """See `ports.Node.stop`."""
-        await self._call(lambda node: node.stop(names, at_once=at_once))
+        await self._call(lambda node: node.stop(names, at_once=at_once, is_last=is_last))
 
     async def restart(self, names: Sequence[str]) -> None:
         """See `ports.Node.restart`."""

@@ -127,7 +127,13 @@ class MemoryNode:
             self.journal[spec.name] = one = _Replica(spec, starts=starts)
             self._later(one, 0.0, lambda o=one: self._begin(o))
 
-    async def stop(self, names: Sequence[str], *, at_once: bool = False) -> None:
+    async def stop(
+        self,
+        names: Sequence[str],
+        *,
+        at_once: bool = False,
+        is_last: bool = False,
+    ) -> None:
         """See `ports.Node.stop`."""
         self._need_run()
         self.calls.append(("stop", tuple(names)))
