@@ -51,6 +51,8 @@ class Engine:
     folder: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     clients: list[docker.APIClient] = field(default_factory=list)
+    # of the session: one that a test starts again is not the test's own
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
     def api(self) -> Any:
@@ -73,7 +75,7 @@ class Engine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+                env={**self.environment, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
             )
         eventually(self._answers, within_s=START_WITHIN_S)
 
@@ -195,7 +197,11 @@ def _admin() -> dict[str, str]:
 
 
 def _bridges() -> set[str]:
-    return {path.parent.name for path in Path("/sys/class/net").glob("*/bridge")}
+    listed = subprocess.run(
+        ["ip", "-o", "link", "show", "type", "bridge"],
+        capture_output=True, text=True, check=True, env=_admin(),
+    )  # fmt: skip
+    return {row.split(": ")[1] for row in listed.stdout.splitlines()}
 
 
 def make_images(engine: Engine) -> None:

@@ -5,6 +5,7 @@ or if it is a child of pytest that was not there before: marks that hold for tes
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def look_at_machine() -> frozenset[str]:
     found by its processes.
     """
     return frozenset(
-        [f"interface {name}" for name in _names("/sys/class/net")]
+        [f"interface {name}" for _, name in socket.if_nameindex()]
         + [f"namespace {name}" for name in _names("/run/netns")]
         + [f"cgroup {r}/{n}" for r in CGROUPS for n in _names(r) if _is_ours(n) and _is_empty(r, n)]
         + [f"file {root}/{n}" for root in TEMPORARY for n in _names(root) if _is_ours(n)]

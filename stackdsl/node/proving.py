@@ -53,9 +53,12 @@ class Prover:
         place = await self._find_place(edge)
         told = (edge.host, edge.number)
         failed = await _try(place, told, edge.protocol, timeout_s)
-        if not failed and edge.reached[0] and edge.reached != told:
+        if failed:
+            return await self._explain(edge, place, told, failed)
+        if edge.reached[0] and edge.reached != told:
             failed = await _try(None, edge.reached, edge.protocol, timeout_s)
-        return await self._explain(edge, place, failed) if failed else ""
+            return await self._explain(edge, None, edge.reached, failed) if failed else ""
+        return ""
 
     async def _find_place(self, edge: specs.Edge) -> namespaces.Place | None:
         """Return where the caller will be: a namespace on the bridge, None for the machine."""
@@ -92,16 +95,20 @@ class Prover:
             await netlinks.run_aside(partial(netlinks.delete, namespaces.name_outside(plug)))
         self._plugs.clear()
 
-    async def _explain(self, edge: specs.Edge, place: namespaces.Place | None, failed: int) -> str:
-        """Find out why it does not get through."""
+    async def _explain(
+        self,
+        edge: specs.Edge,
+        place: namespaces.Place | None,
+        target: tuple[str, int],
+        failed: int,
+    ) -> str:
+        """Find out why it does not get through from a place to a socket."""
         found = await self._find_misbound(edge)
         if found:
             return found
-        if place is not None and not await _try(
-            None, (edge.host, edge.number), edge.protocol, _HOST_TRY_S
-        ):
+        if place is not None and not await _try(None, target, edge.protocol, _HOST_TRY_S):
             return await self._blame_firewall(edge)
-        address = f"{edge.host}:{edge.number}"
+        address = f"{target[0]}:{target[1]}"
         if failed in (errno.ENETUNREACH, errno.EHOSTUNREACH):
             return f"there is no route to {address}: {os.strerror(failed)}"
         if failed == _TIMED_OUT:
