@@ -52,7 +52,7 @@ def ready(
     edges: dict[str, tuple[specs.Edge, ...]] = {}
     edge_needs: dict[str, set[str]] = {}
     finder = _Edges(replicas, ground)
-    for replica in mine if ground.networks else ():
+    for replica in mine if ground.networks or any(ground.forwards.values()) else ():
         if _stands_on(replica, ground.networks.get(replica.host)):
             needs.setdefault(replica.name, set()).add(f"network:{replica.host}")
         found = finder.find(replica)

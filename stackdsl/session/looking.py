@@ -115,6 +115,7 @@ def read_facts(path: str) -> facts.Facts:
 
 _PARTS: Mapping[str, type[Any]] = {
     "hosts": facts.HostFacts, "reached": facts.Reach, "listeners": facts.Listener,
+    "containers": facts.FoundContainer,
 }  # fmt: skip
 
 
@@ -131,6 +132,8 @@ def _make(cls: type[Any], value: object) -> object:
         part = _PARTS.get(key)
         if part is not None:
             made[key] = tuple(_make(part, one) for one in item)
+        elif key == "engine" and item is not None:
+            made[key] = _make(facts.Engine, item)
         else:
             made[key] = _freeze(item)
     return cls(**made)
@@ -187,7 +190,7 @@ async def _observe() -> facts.Facts:
     try:
         node = await process.connect()
         async with asyncio.timeout(_OBSERVE_TIMEOUT_S):
-            host = await node.observe(ports.Wanted())
+            host = await node.observe(ports.Wanted(has_engine=True, has_networks=True))
     finally:
         if node is None:
             process.discard()
@@ -237,7 +240,29 @@ def _check_host(host: facts.HostFacts) -> list[Finding]:
         detail=f"{who}; {port}",
         do="" if first == 0 else "lower ones are given one from 20000-29999; see the plan",
     )
-    return [cgroup, privileges]
+    return [cgroup, privileges, *_check_containers(host)]
+
+
+def _check_containers(host: facts.HostFacts) -> list[Finding]:
+    """Return what there is for containers and isolated processes; others do without."""
+    networks = Finding(
+        name="networks",
+        state="ok" if host.can_network else "limited",
+        detail="interfaces, addresses and namespaces may be made"
+        if host.can_network
+        else "containers reach natives through their gateway; nothing can be isolated",
+        do="" if host.can_network else "run as root, where one of these is wanted",
+    )
+    engine = host.engine
+    if engine is None or engine.problem:
+        why = engine.problem.replace("\n", "; ") if engine is not None else "not looked for"
+        do = engine.do if engine is not None else ""
+        found = Finding(
+            name="docker", state="later", detail=f"only containers need it: {why}", do=do
+        )
+        return [networks, found]
+    detail = f"version {engine.version} (API {engine.api}) at {engine.endpoint}"
+    return [networks, Finding(name="docker", state="ok", detail=detail)]
 
 
 def _check_loopback() -> Finding:
@@ -274,7 +299,6 @@ def _check_state_folder() -> Finding:
 def _check_others() -> list[Finding]:
     """Return what places other than this machine's processes will want."""
     wanted = (
-        ("docker", "containers", ("docker",)),
         ("ssh", "other machines", ("ssh",)),
         ("wireguard", "the network between machines", ("wg", "wireguard-go", "boringtun-cli")),
     )

@@ -95,7 +95,16 @@ def find_published(plan: plans.Plan, planned: plans.PlannedService) -> list[str]
     """Return where else a replica is found: what `publish=` and forwards have opened for it."""
     own = {(port.host, port.told_port) for port in planned.ports}
     targets = {(port.bound_host, port.bound_port): port.scheme for port in planned.ports}
-    return [
+    targets |= {(port.target_host, port.target_port): port.scheme for port in planned.ports}
+    inside = {port.bound_port: port.scheme for port in planned.ports}
+    boxed = planned.container.publishes if planned.container is not None else ()
+    by_engine = [
+        (f"{scheme}://" if scheme else "") + f"{one.host}:{one.port}"
+        for one in boxed
+        if (one.host, one.port) not in own
+        for scheme in (inside.get(one.target),)
+    ]
+    return by_engine + [
         (f"{scheme}://" if scheme else "") + f"{forward.listen_host}:{forward.listen_port}"
         for host, forwards in plan.forwards
         for forward in forwards
