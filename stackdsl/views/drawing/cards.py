@@ -86,13 +86,15 @@ def _list_lines(
     node: graphs.GraphNode, *, has_hosts: bool, has_addresses: bool
 ) -> list[pictures.Row]:
     name = node.id + (f"  \u00d7{node.replicas}" if node.replicas > 1 else "")
-    words = [name_place(node), *(f":{port}" if port.isdigit() else port for port in node.ports)]
+    words = [name_place(node)]
+    if node.vantage != "outside":  # its place is its address
+        words += [f":{port}" if port.isdigit() else port for port in node.ports]
     lines = [
         pictures.Row(text=name, style="task" if node.kind == "task" else "name"),
         pictures.Row(text="  ".join(word for word in words if word), style="note"),
     ]
-    if has_addresses and node.address and node.kind != "task":
-        lines.append(pictures.Row(text=node.address, style="address"))
+    if has_addresses and node.address not in {None, words[0]} and node.kind != "task":
+        lines.append(pictures.Row(text=node.address or "", style="address"))
     if has_hosts and node.host is not None:
         lines.append(pictures.Row(text=f"on {node.host}", style="note"))
     if node.state is not None:

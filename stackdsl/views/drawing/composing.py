@@ -179,19 +179,22 @@ def _make_frames(
             )
         )
         if last.is_bridge:
-            span = spans[2 * own[-1] + 1]
-            network = networks.get(host)
-            frames.append(
-                pictures.Frame(
-                    kind="bridge",
-                    label=f"bridge {network}" if network else "bridge",
-                    x=left + _FRAME_PAD / 2,
-                    y=span.top - _BRIDGE_HEADER,
-                    width=right - left - _FRAME_PAD,
-                    height=span.bottom - span.top + _BRIDGE_HEADER + _FRAME_PAD,
-                )
-            )
+            frames.append(_frame_bridge(networks.get(host), spans[2 * own[-1] + 1], left, right))
     return tuple(frames)
+
+
+def _frame_bridge(
+    network: str | None, span: positioning.Span, left: float, right: float
+) -> pictures.Frame:
+    """Return the frame of a bridge, within that of its machine."""
+    return pictures.Frame(
+        kind="bridge",
+        label=f"bridge {network}" if network else "bridge",
+        x=left + _FRAME_PAD / 2,
+        y=span.top - _BRIDGE_HEADER,
+        width=right - left - _FRAME_PAD,
+        height=span.bottom - span.top + _BRIDGE_HEADER + _FRAME_PAD,
+    )
 
 
 def _head_stages(

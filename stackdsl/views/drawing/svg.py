@@ -45,27 +45,32 @@ def draw(view: graphs.GraphView) -> str:
         f'<text class="title" x="{composing.MARGIN}" y="36">{escape(title)}</text>',
         f'<text class="subtitle" x="{composing.MARGIN}" y="54">{escape(subtitle)}</text>',
         f'<g transform="translate({number(shift)} 0)">',
-        *_draw_headings(picture.headings),
-        *map(_draw_frame, picture.frames),
-        '<g class="lines">',
-        *_draw_lines(picture.routes),
-        *map(_draw_head, picture.arrows),
+        *_draw_layers(picture),
         "</g>",
-        '<g class="edges">',
-        *map(_draw_edge, picture.routes),
-        "</g>",
-        '<g class="nodes">',
-        *map(_draw_box, picture.boxes),
-        "</g>",
-        '<g class="labels">',
-        *map(_draw_frame_label, picture.frames),
-        *map(_draw_label, picture.arrows),
-        "</g></g>",
         f'<g class="legend" transform="translate({composing.MARGIN} {number(picture.height)})">',
         *legend,
         "</g></svg>",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _draw_layers(picture: pictures.Picture) -> list[str]:
+    """Return everything but the words around it, what lies below first."""
+    return [
+        *_draw_headings(picture.headings),
+        *map(_draw_frame, picture.frames),
+        '<g class="lines">',
+        *_draw_lines(picture.routes),
+        *map(_draw_head, picture.arrows),
+        '</g><g class="edges">',
+        *map(_draw_edge, picture.routes),
+        '</g><g class="nodes">',
+        *map(_draw_box, picture.boxes),
+        '</g><g class="labels">',
+        *map(_draw_frame_label, picture.frames),
+        *map(_draw_label, picture.arrows),
+        "</g>",
+    ]
 
 
 def escape(text: str) -> str:

@@ -86,6 +86,64 @@ def test_a_tree_of_a_long_chain_is_drawn() -> None:
     assert len(views.graph_tree(chain).splitlines()) == 3000
 
 
+MACHINES = graphs.GraphView(
+    name="far",
+    kind="topology",
+    nodes=(
+        node("api"),
+        graphs.GraphNode(
+            id="db", kind="service", host="h", vantage="container", place="docker postgres:16",
+            address="10.128.7.2:5432",
+        ),
+        graphs.GraphNode(id="host:h", kind="host", address="10.128.7.0/24"),
+        node("host:local", kind="host", host=None),
+    ),
+    edges=(
+        edge("api", "db", kind="lan", address="10.0.0.2:5432"),
+        edge("host:h", "db", kind="runs", condition=None),
+        edge("host:local", "api", kind="runs", condition=None),
+        edge("host:local", "host:h", kind="lan", address="10.0.0.2", condition=None),
+    ),
+)  # fmt: skip
+
+
+def test_a_tree_of_machines_tells_what_they_run_and_whom_they_call() -> None:
+    assert views.graph_tree(MACHINES).splitlines() == [
+        "host:local [host]",
+        "├─ api [local]  runs",
+        "└─ host:h [host]  lan 10.0.0.2",
+        "   └─ db [docker postgres:16] [h]  runs",
+    ]
+
+
+def test_mermaid_groups_by_machine_and_bridge() -> None:
+    assert views.graph_mermaid(MACHINES).splitlines()[:10] == [
+        "flowchart LR",
+        '  subgraph n2["h"]',
+        '    subgraph n2b["bridge 10.128.7.0/24"]',
+        '      n1[["db<br/>docker postgres:16<br/>10.128.7.2:5432"]]',
+        "    end",
+        "  end",
+        '  subgraph n3["local"]',
+        '    n0["api"]',
+        "  end",
+        '  n0 -->|"ready 10.0.0.2:5432"| n1',
+    ]
+
+
+def test_dot_groups_by_machine_and_bridge() -> None:
+    lines = views.graph_dot(MACHINES).splitlines()
+
+    assert "  subgraph cluster_0 {" in lines
+    assert "    subgraph cluster_0_bridge {" in lines
+    assert [line for line in lines if "->" in line] == [
+        (
+            '  "api" -> "db" [label="ready 10.0.0.2:5432", tooltip="ready 10.0.0.2:5432",'
+            ' color="#4f8a10"];'
+        )
+    ]
+
+
 def test_mermaid_draws_order_solid_and_planned_dashed() -> None:
     lines = views.graph_mermaid(SHOP).splitlines()
 
