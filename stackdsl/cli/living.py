@@ -77,6 +77,7 @@ class Living:
 
     async def close(self) -> None:
         """Give the terminal back; the newest lines are in the run then."""
+        self._sampler.look()  # nothing was drawn of a run that was over at once
         self._run.take_lines(self._sampler.take())
         self._sampler.close()
         await self.screen.close()

@@ -68,8 +68,7 @@ class FrontView:
             on_quit=_interrupt,
         )
         try:
-            if run.run_state not in ("stopping", "stopped"):
-                await self._draw(answers, run, view, early[-1].seq if early else 0)
+            await self._draw(answers, run, view, early[-1].seq if early else 0)
         finally:
             self._live = None
             await view.close()
@@ -93,11 +92,12 @@ class FrontView:
     ) -> None:
         async with asyncio.TaskGroup() as group:
             helpers = [
-                group.create_task(view.draw(), name="draw"),
                 group.create_task(
                     _stop_when_unread(answers, view.screen.writer), name="watch the reader"
-                ),
+                )
             ]
+            if run.run_state != "stopping":  # it is over before there is something to look at
+                helpers.append(group.create_task(view.draw(), name="draw"))
             async for event in answers.events(since=seq, logs=False):
                 run.take(event)
                 if run.is_stale:

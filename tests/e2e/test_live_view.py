@@ -112,13 +112,14 @@ def test_a_failure_stays_in_the_scrollback_with_its_last_lines_and_place(
     assert not terminal.is_alternate()
 
 
+@pytest.mark.parametrize("pause_s", [0, 0.5])
 def test_the_output_of_tasks_stays_in_the_scrollback(
-    write_stack: Write, open_terminal: Open
+    write_stack: Write, open_terminal: Open, pause_s: float
 ) -> None:
     terminal = open_terminal()
-    terminal.run(COMMAND, "run", write_stack("""
+    terminal.run(COMMAND, "run", write_stack(f"""
         @task()
-        def count(): return ["sh", "-c", "sleep 0.5; echo 12 beans"]
+        def count(): return ["sh", "-c", "sleep {pause_s}; echo 12 beans"]
     """))  # fmt: skip
     terminal.await_text("exit 0")
     left = terminal.scrolled()
