@@ -1,5 +1,6 @@
 """The place of an isolated process: made before each start, found again by the process itself."""
 
+import contextlib
 import os
 
 from stackdsl.model import errors, specs
@@ -14,8 +15,8 @@ async def make_place(spec: specs.ServiceSpec, folder: str) -> namespaces.Place:
     """
     assert spec.namespace is not None
     hosts = os.path.join(folder, f"{spec.name}.hosts")
-    namespaces.write_hosts(hosts, spec.namespace.hosts)
     try:
+        namespaces.write_hosts(hosts, spec.namespace.hosts)
         return await namespaces.make(spec.namespace, hosts)
     except errors.HostError as error:
         raise errors.ServiceError(
@@ -24,6 +25,9 @@ async def make_place(spec: specs.ServiceSpec, folder: str) -> namespaces.Place:
             why=error.why,
             do=error.do,
         ) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(hosts)  # what is mounted stays
 
 
 def find_place(pid: int) -> namespaces.Place | None:

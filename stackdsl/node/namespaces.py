@@ -151,9 +151,7 @@ def _plug(wanted: specs.Namespace, place: Place) -> None:
                 why="the engine runs in a network of its own (rootless, or in a virtual machine)",
                 do="use an engine that runs on this machine itself",
             )
-        left = netlinks.find_index(route, outside)
-        if left:
-            route.link("del", index=left)
+        netlinks.drop(route, outside)
         mtu = route.link("get", index=bridge)[0].get("mtu") or 1500
         route.link(
             "add",

@@ -146,9 +146,21 @@ def list_addresses(route: Any, index: int) -> dict[str, int]:
 def delete(name: str) -> None:
     """Delete an interface; nothing happens if it is not there."""
     with opened() as route:
-        index = find_index(route, name)
-        if index:
-            route.link("del", index=index)
+        drop(route, name)
+
+
+def drop(route: Any, name: str) -> None:
+    """Delete an interface; it may go by itself meanwhile, with the namespace of its other end."""
+    from pyroute2.netlink import exceptions
+
+    index = find_index(route, name)
+    if not index:
+        return
+    try:
+        route.link("del", index=index)
+    except exceptions.NetlinkError as error:
+        if error.code != errno.ENODEV:
+            raise
 
 
 def mac_of(address: str) -> str:

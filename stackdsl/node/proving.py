@@ -87,13 +87,13 @@ class Prover:
 
     async def close(self) -> None:
         """Give the namespaces back."""
+        for plug in self._plugs:
+            await netlinks.run_aside(partial(netlinks.delete, namespaces.name_outside(plug)))
+        self._plugs.clear()
         for place in self._places.values():
             if place is not None:
                 place.close()
         self._places.clear()
-        for plug in self._plugs:
-            await netlinks.run_aside(partial(netlinks.delete, namespaces.name_outside(plug)))
-        self._plugs.clear()
 
     async def _explain(
         self,
