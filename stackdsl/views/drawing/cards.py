@@ -118,11 +118,15 @@ def name_place(node: graphs.GraphNode) -> str:
 
 
 def _name_image(place: str) -> str:
-    return place.removeprefix("docker ").partition(" on ")[0].strip()
+    """Return an image without the registry and folders that it comes from."""
+    image = place.removeprefix("docker ").partition(" on ")[0].strip()
+    return image.rpartition("/")[2] or image
 
 
 def _describe(node: graphs.GraphNode) -> str:
     lines = [node.id, f"{node.kind}, {name_place(node)}"]
+    if node.vantage == "container" and node.place:
+        lines[1] = f"{node.kind}, {node.place}"
     if node.host is not None:
         lines.append(f"on {node.host}")
     if node.replicas > 1:

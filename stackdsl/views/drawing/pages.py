@@ -45,7 +45,7 @@ main.held{cursor:grabbing}
 main svg{position:absolute;transform-origin:0 0}
 .node{cursor:pointer;outline:none}
 main svg .node:focus .box,main svg .node.found .box{stroke-width:3}
-svg.pointed .node:not(.near),svg.pointed .line,svg.pointed .head,svg.pointed .label{opacity:.18}
+svg.pointed .node:not(.near),svg.pointed .lines,svg.pointed .label{opacity:.18}
 svg.pointed .label.near{opacity:1}
 main svg .edge.near{stroke-width:2.4}
 @media screen and (prefers-color-scheme:dark){
