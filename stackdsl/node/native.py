@@ -263,6 +263,7 @@ class NativeNode:
         # runs without containers do without it
         from stackdsl.node import bridges
 
+        await self._close_prover()  # it would be plugged into a bridge that has gone
         await bridges.set_bridge(around.engine, around.identity, wanted)
 
     async def prepare_image(self, image: specs.Image) -> str:
