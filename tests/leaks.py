@@ -16,6 +16,7 @@ CGROUPS = (
     "/sys/fs/cgroup/memory",
     "/sys/fs/cgroup/cpu",
 )
+ENGINE = "dockerd --host unix:///tmp/sd-engine-"
 TEMPORARY = ("/tmp", "/run", "/dev/shm")
 
 
@@ -66,8 +67,12 @@ def _read(file: Path) -> str:
 
 
 def name_children(pids: frozenset[int]) -> dict[int, str]:
-    """Return those processes that live, zombies left out, with their command lines."""
-    return {pid: command for pid in pids if (command := _command(pid))}
+    """Return those processes that live, zombies left out, with their command lines.
+
+    The session's engine, which a test may have started again, ends with the session.
+    """
+    named = {pid: _command(pid) for pid in pids}
+    return {pid: text for pid, text in named.items() if text and not text.startswith(ENGINE)}
 
 
 def _is_ours(name: str) -> bool:

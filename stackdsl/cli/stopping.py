@@ -83,21 +83,28 @@ def clean(names: Sequence[str], *, everything: bool, volumes: bool, as_json: boo
             for record in store.records():
                 if record.has_controller and (not names or record.run in names):
                     asyncio.run(_stop(record, (), at_once=False))
-        cleaned = recovering.clean(store, names)
+        cleaned = recovering.clean(store, names, volumes=volumes)
     finally:
         store.close()
     missed = [name for name in names if name not in cleaned.runs and name not in cleaned.folders]
     if missed and not everything:
         raise _not_cleaned(missed[0], is_alive=missed[0] in known)
     if as_json:
-        streams.print_json({"runs": list(cleaned.runs), "folders": list(cleaned.folders)})
+        streams.print_json(
+            {
+                "runs": list(cleaned.runs),
+                "folders": list(cleaned.folders),
+                "volumes": list(cleaned.volumes),
+            }
+        )
         return 0
     runs = statuses.say_count(len(cleaned.runs), "run")
     folders = statuses.say_count(len(cleaned.folders), "folder")
     what = ", ".join(dict.fromkeys((*cleaned.runs, *cleaned.folders)))
     print(f"ended {runs}, removed {folders}" + (f": {what}" if what else ""))
     if volumes:
-        print("no volumes: native services have none of their own", file=sys.stderr)
+        count = statuses.say_count(len(cleaned.volumes), "volume")
+        print(f"removed {count}" + "".join(f"\n  {name}" for name in cleaned.volumes))
     return 0
 
 

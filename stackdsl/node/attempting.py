@@ -51,6 +51,8 @@ class Attempt:
         self._trouble = ""
         self._missed = ""
         self._stuck = ""
+        self._is_there = False
+        self._is_standing = False
 
     def take_spec(self, spec: specs.ServiceSpec) -> None:
         """Use this spec from now on."""
@@ -70,6 +72,8 @@ class Attempt:
 
     def note_trouble(self, reason: str) -> None:
         """See `drivers.Told`."""
+        if reason == self._trouble:
+            return
         self._trouble = reason
         self._tell_health()
 
@@ -88,9 +92,13 @@ class Attempt:
 
     async def _run(self, *, is_ready: bool) -> ends.End:
         try:
-            is_held = self.driver.is_held and await self.driver.take_up(self._subject)
-            if not is_held:
-                is_ready = False
+            self._is_standing = is_ready
+            if self.driver.is_held:
+                outcome = await self._guard(self._take_up, None, is_begun=True)
+                if outcome == "interrupted" and self._wish is not None:
+                    return await self._conclude()
+            if not self._is_there:
+                is_ready = self._is_standing = False
                 if await self._guard(self._prepare, None) == "interrupted":
                     return self._end_wished()
                 if self._early is not None:
@@ -105,6 +113,9 @@ class Attempt:
             self._close()
 
     # --- before ---------------------------------------------------------------------------------
+
+    async def _take_up(self) -> None:
+        self._is_there = await self.driver.take_up(self._subject)
 
     async def _prepare(self) -> None:
         await self.driver.prepare(self._subject)
@@ -171,7 +182,7 @@ class Attempt:
 
     def _tell_health(self, *, is_new: bool = False) -> None:
         """Tell whether it is ready: its probes succeed, and it can be known."""
-        if self._ready_at is None or (self._wish is not None and not is_new):
+        if not (self._is_standing or self._ready_at) or (self._wish is not None and not is_new):
             return
         bad = self._trouble or self._missed
         self._tell("unready" if bad else "ready", bad or (self._status() if is_new else ""))
@@ -299,10 +310,15 @@ class Attempt:
     # --- small things ---------------------------------------------------------------------------
 
     async def _guard(
-        self, work: Callable[[], Awaitable[None]], limit_s: float | None
+        self,
+        work: Callable[[], Awaitable[None]],
+        limit_s: float | None,
+        *,
+        is_begun: bool = False,
     ) -> Literal["done", "late", "interrupted"]:
-        """Do ``work`` until it is done, time is up, or something interrupts."""
-        if self._is_interrupted:
+        """Do ``work`` until it is done, time is up, or something interrupts; what has interrupted
+        before counts only if ``is_begun`` is not set."""
+        if self._is_interrupted and not is_begun:
             return "interrupted"
         scope = asyncio.timeout(limit_s)
         try:

@@ -17,6 +17,7 @@ from stackdsl.node import (
     enginekeeping,
     engines,
     journal,
+    leavings,
     logs,
     marks,
     probing,
@@ -159,6 +160,9 @@ async def _open_journal(
             # The folder was another run's, of the same name; nothing of it may live on.
             await asyncio.get_running_loop().run_in_executor(
                 None, reaping.reap_marked, earlier, identity.folder, _STRAY_GRACE_S
+            )
+            await asyncio.get_running_loop().run_in_executor(
+                None, leavings.reap, earlier, identity.folder
             )
             opened.clear()
         opened.set_facts(

@@ -27,7 +27,6 @@ from stackdsl.node import (
 
 _KILL_LIMIT_S = 10.0
 _AWAY_LIMIT_S = 10.0
-_REACH_LIMIT_S = 60.0
 _LOOK_TIMEOUT_S = 5.0
 
 
@@ -42,6 +41,7 @@ class AttachedContainer:
         self.spec = spec
         self.is_held = False
         self._around = around
+        self._told = told
         self._watch = containerwatching.Watch(spec.name, around, told)
 
     @property
@@ -101,45 +101,53 @@ class AttachedContainer:
         watch.offsets = row.offsets
         if row.container:
             told = json.loads(row.container)
-            watch.id, watch.started_ns, watch.beside = (
-                told["id"],
-                told["started_ns"],
-                told["beside"],
-            )
+            watch.beside, watch.started_ns = told["beside"], told["started_ns"]
+            watch.begin(told["id"])
+            watch.has_started = True
         self.is_held = True
 
     async def take_up(self, subject: probing.Subject) -> bool:
         """See `drivers.Driver`; while the engine is away nothing is concluded."""
-        await self._around.containers.wait_reached(_REACH_LIMIT_S)
-        engine = await self._around.containers.open()
-        with containers.service_errors():
-            found = await self._find_held(engine)
-        if not found:
-            return False
         watch = self._watch
         watch.open_logs(self.spec.log_limit_bytes)
-        watch.begin(str(found["Id"]))
-        watch.has_started = True
         self._introduce(subject)
-        with containers.service_errors():
-            await watch.look(engine, is_after=True)
-            if not watch.has_ended:
-                await watch.follow(engine)
-        return True
+        while True:
+            await self._around.containers.wait_reached(self._told.note_trouble)
+            try:
+                engine = await self._around.containers.open()
+                with containers.service_errors():
+                    is_there = await self._take_hold(engine)
+            except errors.ServiceError as error:
+                if error.code != "run.engine-away":
+                    raise
+                self._around.containers.note_unreached()
+            else:
+                self._told.note_trouble("")
+                return is_there
 
-    async def _find_held(self, engine: engines.Engine) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = await engine.call(engine.api.inspect_container, self.reference)
-        except engines.Refused as error:
-            if error.status == 404:
-                return None
-            raise
-        return None if found["State"]["Status"] == "created" else found
+    async def _take_hold(self, engine: engines.Engine) -> bool:
+        watch = self._watch
+        if not watch.has_started:
+            # nothing was noted of it, which need not mean that nothing was done
+            try:
+                found = await engine.call(engine.api.inspect_container, self.reference)
+            except engines.Refused as error:
+                if error.status == 404:
+                    return False
+                raise
+            if found["State"]["Status"] == "created":
+                return False
+            watch.begin(str(found["Id"]))
+            watch.has_started = True
+        await watch.look(engine, is_after=True)
+        if not watch.has_ended:
+            await watch.follow(engine)
+        return True
 
     async def prepare(self, subject: probing.Subject) -> None:
         """See `drivers.Driver`."""
-        await self._around.containers.wait_reached(_REACH_LIMIT_S)
-        await self._around.containers.open()
+        await self._around.containers.wait_reached(self._told.note_trouble)
+        self._told.note_trouble("")
         self._watch.open_logs(self.spec.log_limit_bytes)
         self._watch.offsets = self._around.keeper.mark_start(self.spec.name)
         self._introduce(subject)
@@ -300,6 +308,14 @@ class ContainerDriver(AttachedContainer):
 
     async def start(self) -> None:
         """See `drivers.Driver`."""
+        try:
+            await self._start()
+        except errors.ServiceError as error:
+            if error.code == "run.engine-away":
+                self._around.containers.note_unreached()
+            raise
+
+    async def _start(self) -> None:
         engine = await self._around.containers.open()
         watch, spec = self._watch, self._dressed()
         with containers.service_errors():

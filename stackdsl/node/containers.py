@@ -84,19 +84,19 @@ class Containers:
         """Whether the run has come to need the engine."""
         return self._following is not None
 
-    async def wait_reached(self, timeout_s: float) -> None:
-        """Wait until the engine is there.
-
-        Raises:
-            ServiceError: it is not, in that time.
-        """
-        if self._following is None:
-            await self.open()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._back.wait()
-        except TimeoutError:
-            raise _away(f"{self.away} for {timeout_s:g} s") from None
+    async def wait_reached(self, told: Callable[[str], None]) -> None:
+        """Wait until the engine is there; ``told`` is told why it is not."""
+        pause_s = _LEAST_PAUSE_S
+        while self._following is None:
+            try:
+                await self.open()
+            except errors.ServiceError as error:
+                told(error.why or error.what)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _MOST_PAUSE_S)
+        if self.away:
+            told(self.away)
+        await self._back.wait()
 
     async def _listen(self, engine: engines.Engine, since_ns: int) -> dialing.Line:
         import urllib.parse  # not on the way to a native start
@@ -128,6 +128,11 @@ class Containers:
             async with asyncio.TaskGroup() as group:
                 for one in tuple(self._watched.values()):
                     group.create_task(one.come_back(), name="find out what has become of it")
+
+    def note_unreached(self) -> None:
+        """Take note that a call did not come through: the engine may end while its events go on."""
+        if self._line is not None and not self.away:
+            self._line.end()
 
     def _note_away(self, reason: str) -> None:
         self.away = reason
@@ -370,11 +375,3 @@ def _advise(error: engines.Refused) -> str:
     if "no such image" in said:
         return "pull or build the image; pull= of docker(…) says when we do"
     return error.do
-
-
-def _away(what: str) -> errors.ServiceError:
-    return errors.ServiceError(
-        "run.engine-away",
-        f"its container cannot be worked with: {what}",
-        do="start the engine; what waits for it goes on then",
-    )

@@ -5,11 +5,11 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from stackdsl.model import errors
 from stackdsl.model.data import dataclass
-from stackdsl.node import cgroups, reaping
+from stackdsl.node import cgroups, leavings, reaping
 from stackdsl.registry import locks, places
 from stackdsl.registry import store as stores
 
@@ -53,7 +53,9 @@ def sweep(store: stores.Store) -> tuple[stores.Record, ...]:
     if not dead:
         return records
     for run in dead:
-        end_dead(store.root, run)
+        # An engine that is away keeps what it has: the run stays known, the next command tries.
+        with contextlib.suppress(errors.HostError):
+            end_dead(store.root, run)
     return store.records()
 
 
@@ -93,10 +95,11 @@ def reap(store: stores.Store, record: stores.Record, *, grace_s: float) -> None:
 
 
 def end_marked(record: stores.Record, grace_s: float = 3.0) -> None:
-    """End every process of a run by its marks, and drop its services' folders.
+    """End every process and container of a run by its marks, and drop its services' folders.
 
     Raises:
         TeardownError: some would not go.
+        HostError: the engine of its containers is not reached.
     """
     left = reaping.reap_marked(record.run_id, record.folder, grace_s)
     if left:
@@ -106,6 +109,7 @@ def end_marked(record: stores.Record, grace_s: float = 3.0) -> None:
             why=f"pids {', '.join(map(str, left))}",
             do="look at them with ps; they may belong to another user or hang in the kernel",
         )
+    leavings.reap(record.run_id, record.folder)
     shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)
 
 
@@ -171,32 +175,69 @@ class Cleaned:
 
     runs: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
-def clean(store: stores.Store, names: Sequence[str] = ()) -> Cleaned:
-    """End every run without a controller and drop the folders of ended ones.
+def clean(store: stores.Store, names: Sequence[str] = (), *, volumes: bool = False) -> Cleaned:
+    """End every run without a controller and drop the folders of ended ones; ``volumes``: and the
+    named volumes of these runs.
 
     Living runs with a controller are left alone.
 
     Raises:
         TeardownError: some processes would not go.
+        HostError: an engine that a run has used is not reached; the rest is done.
     """
     ended: list[str] = []
+    dropped = _drop_volumes_after(store, names) if volumes else tuple
     for record in store.records():
         if record.has_controller or (names and record.run not in names):
             continue
         _end_and_drop(store, record)
         ended.append(record.run)
     folders: list[str] = []
+    failures: list[errors.HostError] = []
     alive = {record.run for record in store.records()}
     runs = os.path.join(store.root, "runs")
     for name in sorted(os.listdir(runs)) if os.path.isdir(runs) else ():
         if name not in alive and (not names or name in names):
             reaping.reap_marked("", os.path.join(runs, name), 3.0)
+            try:
+                leavings.reap("", os.path.join(runs, name))
+            except errors.HostError as error:
+                failures.append(error)
+                continue
             shutil.rmtree(os.path.join(runs, name), ignore_errors=True)
             folders.append(name)
     cgroups.remove_deserted()
-    return Cleaned(runs=tuple(ended), folders=tuple(folders))
+    if failures:
+        raise failures[0]
+    return Cleaned(runs=tuple(ended), folders=tuple(folders), volumes=dropped())
+
+
+def _drop_volumes_after(store: stores.Store, names: Sequence[str]) -> Callable[[], tuple[str, ...]]:
+    """Return what drops volumes, with what the folders say before they are dropped."""
+    runs = os.path.join(store.root, "runs")
+    there = (
+        [os.path.join(runs, name) for name in sorted(os.listdir(runs))]
+        if os.path.isdir(runs)
+        else []
+    )
+    living = {record.folder for record in store.records() if record.has_controller}
+    find = leavings.find_engines(there)
+
+    def drop() -> tuple[str, ...]:
+        wanted = None if not names else {os.path.join(runs, name) for name in names}
+        return leavings.drop_volumes(
+            find,
+            lambda folder: (
+                os.path.dirname(folder) == runs
+                and folder not in living
+                and (wanted is None or folder in wanted)
+            ),
+        )
+
+    return drop
 
 
 def _end_and_drop(store: stores.Store, record: stores.Record) -> None:
