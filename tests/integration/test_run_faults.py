@@ -13,7 +13,7 @@ import trio
 
 import stackdsl
 from stackdsl import ports
-from stackdsl.model import facts, plans
+from stackdsl.model import facts, plans, stacks
 from stackdsl.registry import owners, places, store
 from stackdsl.session import bridging, releasing
 from tests.waiting import eventually
@@ -213,10 +213,14 @@ def test_a_node_that_dies_before_anything_was_started_is_told_at_once(
     look = preparing.look
 
     async def kill_and_look(
-        node: ports.Node, books: store.Store, run: str, previous: plans.Plan | None
+        node: ports.Node,
+        books: store.Store,
+        run: str,
+        stack: stacks.StackModel,
+        previous: plans.Plan | None,
     ) -> facts.Facts:
         os.kill(node_of(run), signal.SIGKILL)
-        return await look(node, books, run, previous)
+        return await look(node, books, run, stack, previous)
 
     monkeypatch.setattr(preparing, "look", kill_and_look)
     with pytest.raises(stackdsl.StackError) as caught, load(tmp_path, TWO).up():
