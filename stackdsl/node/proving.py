@@ -17,7 +17,9 @@ from stackdsl.model import errors, specs
 from stackdsl.model.requests import Inspection
 from stackdsl.node import bridges, firewalls, namespaces, netlinks, processes
 
+_FIRST_S = 0.5
 _RETRY_S = 0.05
+_UDP_RETRY_S = 1.0  # the kernel tells of few refused datagrams a second: icmp(7), icmp_ratelimit
 _UDP_WAIT_S = 0.2
 _HOST_TRY_S = 1.0
 _TIMED_OUT = errno.ETIMEDOUT
@@ -52,7 +54,12 @@ class Prover:
     async def _prove(self, edge: specs.Edge, timeout_s: float) -> str:
         place = await self._find_place(edge)
         told = (edge.host, edge.number)
-        failed = await _try(place, told, edge.protocol, timeout_s)
+        first_s = min(_FIRST_S, timeout_s)
+        failed = await _try(place, told, edge.protocol, first_s)
+        if failed and (found := _name_private(edge, await self._see(edge))):
+            return found  # it will not listen elsewhere later
+        if failed:
+            failed = await _try(place, told, edge.protocol, max(timeout_s - first_s, _FIRST_S))
         if failed:
             return await self._explain(edge, place, told, failed)
         if edge.reached[0] and edge.reached != told:
@@ -103,7 +110,8 @@ class Prover:
         failed: int,
     ) -> str:
         """Find out why it does not get through from a place to a socket."""
-        found = await self._find_misbound(edge)
+        seen = await self._see(edge)
+        found = _name_private(edge, seen) or _name_absent(edge, seen)
         if found:
             return found
         if place is not None and not await _try(None, target, edge.protocol, _HOST_TRY_S):
@@ -136,32 +144,51 @@ class Prover:
             f"{edge.number}{seen}\nlet them through: {allow}"
         )
 
-    async def _find_misbound(self, edge: specs.Edge) -> str:
-        """Return what its program does instead of listening where it should, "" if it does."""
+    async def _see(self, edge: specs.Edge) -> Inspection:
+        """Return what can be seen of the callee."""
         try:
-            seen = await self._look(edge.target)
+            return await self._look(edge.target)
         except errors.StackError:
-            return ""
-        port = edge.bound[1] or edge.reached[1] or edge.number
-        mine = [each for each in seen.listeners if each.protocol == edge.protocol]
-        there = sorted({each.address for each in mine if each.port == port})
-        name, address = edge.target, f"{edge.host}:{edge.number}"
-        if not seen.pids and not seen.listeners:
-            return ""  # it cannot be seen from here
-        if not there:
-            others = ", ".join(f"{each.address}:{each.port}" for each in mine) or "nothing"
-            return (
-                f'nobody listens at {address}: "{name}" listens on {others}\n'
-                f'let "{name}" listen on port {port} (me.port), or declare the port that it takes'
-            )
-        is_private = all(each.startswith("127.") or each == "::1" for each in there)
-        if is_private and not edge.bound[0].startswith("127."):
-            keeps = f', or declare Port({port}, listens="{there[0]}:{port}")'
-            return (
-                f'"{name}" listens on {there[0]} only, which is not reached from "{edge.source}"\n'
-                f'let "{name}" listen on 0.0.0.0 (me.bind)' + ("" if _is_boxed(edge) else keeps)
-            )
+            return Inspection()
+
+
+def _list_bound(edge: specs.Edge, seen: Inspection) -> list[str]:
+    """Return the addresses at which the callee's program listens on the port in question."""
+    port = _port_of(edge)
+    mine = [each for each in seen.listeners if each.protocol == edge.protocol]
+    return sorted({each.address for each in mine if each.port == port})
+
+
+def _port_of(edge: specs.Edge) -> int:
+    return edge.bound[1] or edge.reached[1] or edge.number
+
+
+def _name_private(edge: specs.Edge, seen: Inspection) -> str:
+    """Return what to say of a program that listens on loopback alone, though nobody forwards."""
+    there = _list_bound(edge, seen)
+    if not there or edge.bound[0].startswith("127."):
         return ""
+    if not all(each.startswith("127.") or each == "::1" for each in there):
+        return ""
+    name, port = edge.target, _port_of(edge)
+    keeps = "" if _is_boxed(edge) else f', or declare Port({port}, listens="{there[0]}:{port}")'
+    return (
+        f'"{name}" listens on {there[0]} only, which is not reached from "{edge.source}"\n'
+        f'let "{name}" listen on 0.0.0.0 (me.bind){keeps}'
+    )
+
+
+def _name_absent(edge: specs.Edge, seen: Inspection) -> str:
+    """Return what to say of a program that does not listen on the port at all."""
+    if _list_bound(edge, seen) or not (seen.pids or seen.listeners):
+        return ""  # it does, or cannot be seen from here
+    mine = [each for each in seen.listeners if each.protocol == edge.protocol]
+    others = ", ".join(f"{each.address}:{each.port}" for each in mine) or "nothing"
+    name = edge.target
+    return (
+        f'nobody listens at {edge.host}:{edge.number}: "{name}" listens on {others}\n'
+        f'let "{name}" listen on port {_port_of(edge)} (me.port), or declare the port that it takes'
+    )
 
 
 def _is_boxed(edge: specs.Edge) -> bool:
@@ -189,7 +216,7 @@ async def _try(
                         return 0
                 if failed not in _PASSING:
                     return failed
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(_UDP_RETRY_S if protocol == "udp" else _RETRY_S)
     except TimeoutError:
         return failed
 
