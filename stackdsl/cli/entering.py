@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from stackdsl.cli import choosing, streams
 from stackdsl.model import errors, specs, states
-from stackdsl.session import background, outputs
+from stackdsl.session import background, outputs, visiting
 from stackdsl.views import statuses
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def execute(words: Sequence[str], option: str | None) -> int:
             do="stackdsl exec [STACK] SERVICE -- COMMAND [ARGUMENT]...",
         )
     spec = asyncio.run(_ask_surroundings(record, rest[0]))
-    return _become(spec, list(rest[1:]), rest[0])
+    return _enter(record, spec, list(rest[1:]), rest[0])
 
 
 def shell(words: Sequence[str], option: str | None) -> int:
@@ -40,7 +40,10 @@ def shell(words: Sequence[str], option: str | None) -> int:
             do="stackdsl shell [STACK] SERVICE",
         )
     spec = asyncio.run(_ask_surroundings(record, rest[0]))
-    return _become(spec, [os.environ.get("SHELL") or "/bin/sh"], rest[0])
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    if visiting.find_container(spec) is not None:
+        shell = "/bin/sh"  # the person's own need not be in the image
+    return _enter(record, spec, [shell], rest[0])
 
 
 def _find(words: Sequence[str], option: str | None) -> "tuple[stores.Record, list[str]]":
@@ -51,6 +54,13 @@ def _find(words: Sequence[str], option: str | None) -> "tuple[stores.Record, lis
 async def _ask_surroundings(record: "stores.Record", name: str) -> specs.ServiceSpec:
     async with background.connect(record) as client:
         return await client.surroundings(name)
+
+
+def _enter(record: "stores.Record", spec: specs.ServiceSpec, argv: list[str], name: str) -> int:
+    container = visiting.find_container(spec)
+    if container is not None:
+        return visiting.visit(record.folder, container, argv, name)
+    return _become(spec, argv, name)
 
 
 def _become(spec: specs.ServiceSpec, argv: list[str], name: str) -> int:

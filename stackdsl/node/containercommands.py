@@ -40,10 +40,10 @@ async def run(
             async with asyncio.timeout(timeout_s):
                 await ended.wait()
         except TimeoutError:
-            await _kill(engine, number)
+            await kill(engine, number)
             return kept.outcome(None)
         except asyncio.CancelledError:
-            await asyncio.shield(_kill(engine, number))
+            await asyncio.shield(kill(engine, number))
             raise
         finally:
             line.close()
@@ -84,8 +84,9 @@ class Kept:
         )
 
 
-async def _kill(engine: engines.Engine, number: str) -> None:
-    """Kill a command: the engine cannot, but its process is one of this machine's."""
+async def kill(engine: engines.Engine, number: str) -> None:
+    """Kill a command: the engine cannot, but its process is one of this machine's; one that this
+    user may not signal goes on."""
     with contextlib.suppress(errors.HostError):
         seen = await engine.call(engine.api.exec_inspect, number)
         pid = int(seen.get("Pid") or 0)
