@@ -13,8 +13,8 @@ _NONE: Mapping[str, str] = {}
 def make_image(place: places.Docker, fingerprints: Mapping[str, str] = _NONE) -> specs.Image:
     """Return the image of a container; ``fingerprints`` are those of contexts, where known.
 
-    A built one is named after its context and the way it is built: services that are built alike
-    share it, and one that was built from the same sources is there already.
+    A built one is named after its context and the way it is built, so that services that are built
+    alike share it; its next version takes the name over, as with `docker build -t`.
     """
     pull = place.pull
     assert pull in {"missing", "always", "never"}, "checked when the stack was read"
@@ -30,8 +30,7 @@ def make_image(place: places.Docker, fingerprints: Mapping[str, str] = _NONE) ->
     how = repr((build.context, build.dockerfile, build.args, build.target))
     mark = hashlib.blake2s(how.encode(), digest_size=3).hexdigest()
     stem = bridging.make_name(posixpath.basename(build.context)).lower().strip("-._") or "image"
-    tag = build.fingerprint.rpartition(":")[2][:12] or "latest"
-    return specs.Image(reference=f"stackdsl/{stem}-{mark}:{tag}", build=build, pull=pull)  # type: ignore[arg-type]  # ditto
+    return specs.Image(reference=f"stackdsl/{stem}-{mark}:latest", build=build, pull=pull)  # type: ignore[arg-type]  # ditto
 
 
 def list_images(stack: stacks.StackModel, host: str = placing.LOCAL) -> tuple[specs.Image, ...]:
