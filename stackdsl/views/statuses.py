@@ -128,9 +128,12 @@ def format_status(
     age = lines.say_duration(age_s(status.since, now))
     head = f"{paint(f'{symbol} {status.run}', f'bold {colour}')}  {status.state} for {age}\n"
     rows = [_status_row(one, plan, now) for one in status.services]
-    table = lines.align(
-        rows, paint, head=("SERVICE", "STATE", "FOR", "PID", "ADDRESS", "NOTE"), width=width
-    )
+    head_row: list[str] = ["SERVICE", "STATE", "FOR", "PID", "ADDRESS", "NOTE"]
+    if any(one.container for one in status.services):
+        head_row.insert(4, "CONTAINER")
+        for row, one in zip(rows, status.services, strict=True):
+            row.insert(4, (one.container or "")[:12])
+    table = lines.align(rows, paint, head=tuple(head_row), width=width)
     lost = "".join(
         f"{paint('✘', 'red')} host {one.name} is {one.state}: {one.reason}\n"
         for one in status.hosts
