@@ -50,7 +50,7 @@ class Fleet:
         while left:
             ended = poll.poll(DEADLINE_S * 1000)
             if not ended:
-                raise RuntimeError(f"{self.owner.args}: {left} processes did not end")
+                raise RuntimeError(f"{self.owner.args!r}: {left} processes did not end")
             for fd, _ in ended:
                 poll.unregister(fd)
             left -= len(ended)
@@ -114,7 +114,7 @@ def wait_for_words(folder: Path, owner: "subprocess.Popen[bytes]", count: int) -
     deadline = time.monotonic() + DEADLINE_S
     while len(list((folder / "words").iterdir())) < count:
         if owner.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{owner.args}: {(folder / 'stderr').read_text()[-2000:]}")
+            raise RuntimeError(f"{owner.args!r}: {(folder / 'stderr').read_text()[-2000:]}")
         time.sleep(0.02)
     return max(word.stat().st_mtime_ns for word in (folder / "words").iterdir())
 

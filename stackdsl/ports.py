@@ -30,6 +30,10 @@ class Node(Protocol):
         digest is refused.
         """
 
+    async def announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """Get ready for starts that may follow; nothing is started, and whatever cannot be made
+        ahead is made, or refused, by `start`."""
+
     async def stop(
         self, names: Sequence[str], *, at_once: bool = False, is_last: bool = False
     ) -> None:

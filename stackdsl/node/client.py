@@ -16,6 +16,7 @@ class RemoteNode:
 
     def __init__(self) -> None:
         self.peer: calls.Peer | None = None
+        self._announced: dict[str, specs.ServiceSpec] = {}
         self._reports: asyncio.Queue[reports.Report | None] = asyncio.Queue()
 
     def take(self, pushed: tuple[reports.Report, ...]) -> None:
@@ -40,8 +41,15 @@ class RemoteNode:
         return cast("Sequence[Observed]", await self._call("begin", identity))
 
     async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
-        """See `ports.Node.start`."""
-        await self._call("start", tuple(wanted))
+        """See `ports.Node.start`; what was announced is named only."""
+        known = self._announced
+        parts = [spec.name if known.get(spec.name) is spec else spec for spec in wanted]
+        await self._call("start", tuple(parts))
+
+    async def announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.announce`."""
+        await self._call("announce", tuple(wanted))
+        self._announced.update((spec.name, spec) for spec in wanted)
 
     async def stop(
         self, names: Sequence[str], *, at_once: bool = False, is_last: bool = False

@@ -64,6 +64,13 @@ class LogKeeper:
         Raises:
             OSError: the folder or the files cannot be made.
         """
+        out_fd, err_fd = self._open_files(name)
+        self._look_for_room()
+        for stream, fd in zip(STREAMS, (out_fd, err_fd), strict=True):
+            self._follow(name, stream, limit_bytes, has_content=os.fstat(fd).st_size > 0)
+        return out_fd, err_fd
+
+    def _open_files(self, name: str) -> tuple[int, int]:
         if not self._has_folder:
             os.makedirs(logfiles.folder_of(self._folder), mode=0o700, exist_ok=True)
             self._has_folder = True
@@ -74,10 +81,16 @@ class LogKeeper:
         except OSError:
             os.close(out_fd)
             raise
-        self._look_for_room()
-        for stream, fd in zip(STREAMS, (out_fd, err_fd), strict=True):
-            self._follow(name, stream, limit_bytes, has_content=os.fstat(fd).st_size > 0)
         return out_fd, err_fd
+
+    def make(self, name: str) -> None:
+        """Make both logs of a replica ahead of its start.
+
+        Raises:
+            OSError: the folder or the files cannot be made.
+        """
+        for fd in self._open_files(name):
+            os.close(fd)
 
     def adopt(self, names: Collection[str] | None = None) -> None:
         """Take up the logs that an earlier node kept (None: all that are there)."""

@@ -54,6 +54,7 @@ class NativeNode:
         self._forwards = forwarding.Forwards()
         self._watcher: watching.Watcher | None = None
         self._dropper = files.Dropper()
+        self._intended: dict[str, specs.ServiceSpec] = {}
         self._access = engines.Access(os.environ)
         self._prover: _Prover | None = None
         self._prepare: Callable[[engines.Engine, specs.Image], Awaitable[str]] | None = None
@@ -132,7 +133,9 @@ class NativeNode:
         """See `ports.Node.start`."""
         around = self._run()
         fresh = [spec for spec in wanted if not self._keep(spec)]
-        around.journal.intend(fresh)
+        around.journal.intend(
+            [spec for spec in fresh if self._intended.pop(spec.name, None) is not spec]
+        )
         if around.cgroup is not None:
             around.cgroup.settle()
         for number, spec in enumerate(fresh):
@@ -145,6 +148,19 @@ class NativeNode:
                 replica.take_spec(spec)
                 replica.revive()
             self._begin_life(replica)
+            if number % _STARTS_A_TURN == _STARTS_A_TURN - 1:
+                await asyncio.sleep(0)
+
+    async def announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.announce`; a replica that is known keeps its row in the journal."""
+        around = self._run()
+        fresh = [spec for spec in wanted if spec.name not in self._replicas]
+        around.journal.intend(fresh)
+        self._intended.update((spec.name, spec) for spec in fresh)
+        for number, spec in enumerate(fresh):
+            if spec.container is None and spec.name not in self._replicas:
+                with contextlib.suppress(OSError):  # the start meets it again, and says so
+                    around.keeper.make(spec.name)
             if number % _STARTS_A_TURN == _STARTS_A_TURN - 1:
                 await asyncio.sleep(0)
 

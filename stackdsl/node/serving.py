@@ -9,9 +9,10 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from typing import Literal
 
-from stackdsl.model import errors, reports
+from stackdsl.model import errors, reports, specs
 from stackdsl.node import beginning, native
 from stackdsl.wire import calls
 
@@ -20,7 +21,7 @@ _ORPHANS_PAUSE_S = 0.02
 # Reports that wait for no others: the controller takes them in while the next ones come about.
 _REPORTS_A_FRAME = 50
 _CALLS = (
-    "observe", "begin", "start", "stop", "restart", "forget", "set_forwards", "probe", "execute",
+    "observe", "begin", "stop", "restart", "forget", "set_forwards", "probe", "execute",
     "inspect", "set_network", "prepare_image", "prove",
 )  # fmt: skip
 
@@ -32,11 +33,13 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._node = native.NativeNode(group, self._push)
         self._peer = calls.Peer(
-            {name: getattr(self._node, name) for name in _CALLS} | {"leave": self._leave},
+            {name: getattr(self._node, name) for name in _CALLS}
+            | {"start": self._start, "announce": self._announce, "leave": self._leave},
             on_lost=lambda _: self._abandoned.set(),
             name="the controller",
         )
         self._abandoned = asyncio.Event()
+        self._announced: dict[str, specs.ServiceSpec] = {}
         self._unsent: list[reports.Report] = []
         self._is_reaping = False
         self._is_replaced = False
@@ -72,6 +75,16 @@ class Server:
         unsent, self._unsent = self._unsent, []
         if unsent and not self._peer.is_lost:
             self._peer.push(tuple(unsent))
+
+    async def _announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        self._announced.update((spec.name, spec) for spec in wanted)
+        await self._node.announce(wanted)
+
+    async def _start(self, wanted: Sequence[specs.ServiceSpec | str]) -> None:
+        """Start what is told, or named where it was announced before."""
+        await self._node.start(
+            [self._announced[one] if isinstance(one, str) else one for one in wanted]
+        )
 
     async def _leave(self, mode: Literal["reap", "adopt"]) -> None:
         await self._node.leave(mode)

@@ -112,6 +112,8 @@ class Engine:
         """
         walk = walking.Walk(steps, self._begin, keep_going=keep_going)
         self._walks.append(walk)
+        # begun first: the steps that wait for nothing
+        asyncio.get_running_loop().call_soon(self._announce, walk)
         try:
             await walk.wait()
         finally:
@@ -167,6 +169,27 @@ class Engine:
         for step in steps:
             hosts.setdefault(self.ledger.replicas[step.subject].planned.host, []).append(step)
         return hosts
+
+    def _announce(self, walk: walking.Walk) -> None:
+        """Tell nodes what they are to start later, so that a word is enough then."""
+        if walk.is_cancelled:
+            return
+        later = [
+            step
+            for step in walk.open_steps
+            if isinstance(step, plans.StartService | plans.RunTask) and walk.waits_for(step.id)
+        ]
+        for host, mine in self._by_host(later).items():
+            known = [self.ledger.replicas[step.subject].planned.spec for step in mine]
+            wanted = [spec for spec in known if spec is not None]
+            for at in range(0, len(wanted), START_BATCH):
+                batch = wanted[at : at + START_BATCH]
+                self._spawn(f"announce on {host}", self._announce_on(host, batch))
+
+    async def _announce_on(self, host: str, wanted: Sequence[specs.ServiceSpec]) -> None:
+        # what goes wrong is told by the start, which does without
+        with contextlib.suppress(errors.StackError):
+            await self.nodes[host].announce(wanted)
 
     def _begin_starts(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for host, mine in self._by_host(steps).items():

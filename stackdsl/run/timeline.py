@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from stackdsl.model import events
 
+# Readers take together what comes together, after who emits has gone on with more urgent things.
+_GATHER_S = 0.001
 _SHORT = frozenset((int, float, bool, type(None)))
 WINDOW_EVENTS = 20_000
 WINDOW_BYTES = 16 * 1024 * 1024
@@ -72,10 +74,9 @@ class Timeline:
         ):
             self._window.popleft()
             self._held_bytes -= self._costs.popleft()
-        # a turn later: what is emitted together is read together, after who emits has gone on
         if self._waiters and not self._is_waking:
             self._is_waking = True
-            self._waiters[0].get_loop().call_soon(self._wake)
+            self._waiters[0].get_loop().call_later(_GATHER_S, self._wake)
         return event
 
     def hide(self, text: str) -> str:

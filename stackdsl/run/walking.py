@@ -43,6 +43,11 @@ class Walk:
         return step_id in self._open
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether nothing more is begun."""
+        return self._is_cancelled
+
+    @property
     def open_steps(self) -> tuple[plans.Step, ...]:
         """Steps that are neither done nor failed, in plan order."""
         return tuple(step for step in self._steps.values() if step.id in self._open)

@@ -69,7 +69,8 @@ class SteadyNode:
         return await ask(await self._current())
 
     async def _current(self) -> ports.Node:
-        await self._wait_until(lambda: self._node is not None)
+        if self._node is None:
+            await self._wait_until(lambda: self._node is not None)
         if self._node is None:
             raise errors.HostError(
                 LOST,
@@ -99,6 +100,10 @@ class SteadyNode:
     async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
         """See `ports.Node.start`."""
         await self._call(lambda node: node.start(wanted))
+
+    async def announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.announce`."""
+        await self._call(lambda node: node.announce(wanted))
 
     async def stop(
         self, names: Sequence[str], *, at_once: bool = False, is_last: bool = False

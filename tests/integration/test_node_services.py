@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stackdsl.model import errors, probes, reports, services, specs
+from tests.waiting import eventually_async
 from tests.worlds import native
 
 STRANGER = f"stray-{os.getpid()}"  # no other worker's
@@ -116,7 +117,11 @@ async def test_a_limited_service_keeps_its_pid_over_the_shell_that_limits_it(
     limits = services.Limits(files=77)
     await living.node.start([native.spec("api", "sleep", "1000", limits=limits)])
     ready = await living.until("api", "ready")
-    assert (await living.node.inspect("api")).pids == ((ready.pid, "sleep 1000"),)
+
+    async def is_itself() -> bool:  # the shell may not have become it yet
+        return (await living.node.inspect("api")).pids == ((ready.pid, "sleep 1000"),)
+
+    await eventually_async(is_itself)
 
 
 async def test_memory_beyond_the_limit_is_not_to_be_had(living: native.NativeNode) -> None:

@@ -127,6 +127,10 @@ class MemoryNode:
             self.journal[spec.name] = one = _Replica(spec, starts=starts)
             self._later(one, 0.0, lambda o=one: self._begin(o))
 
+    async def announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.announce`."""
+        self._need_run()
+
     async def stop(
         self,
         names: Sequence[str],

@@ -13,7 +13,8 @@ from stackdsl.cli import commands, direct
 def options_of(command: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the parser's options of a command: those with a value, and flags."""
     group: Any = typer.main.get_command(commands.app)
-    values, flags = {}, {}
+    values: dict[str, str] = {}
+    flags: dict[str, str] = {}
     for one in group.commands[command].params:
         for spelling in one.opts:
             if spelling.startswith("-"):
