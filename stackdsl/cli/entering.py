@@ -1,6 +1,7 @@
 """`exec`, `shell` and `do`: programs in the surroundings of a service, and tasks run again."""
 
 import asyncio
+import dataclasses
 import os
 import sys
 import time
@@ -60,7 +61,32 @@ def _enter(record: "stores.Record", spec: specs.ServiceSpec, argv: list[str], na
     container = visiting.find_container(spec)
     if container is not None:
         return visiting.visit(record.folder, container, argv, name)
+    if spec.namespace is not None:
+        argv = asyncio.run(_lead_inside(record, spec, argv))
+        spec = dataclasses.replace(spec, user=None)  # only who may enter may become another inside
     return _become(spec, argv, name)
+
+
+async def _lead_inside(
+    record: "stores.Record", spec: specs.ServiceSpec, argv: list[str]
+) -> list[str]:
+    """Return the command that runs ``argv`` in the namespaces of an isolated replica.
+
+    Raises:
+        UsageError: it does not run, and so has none.
+    """
+    async with background.connect(record) as client:
+        status = await client.status()
+    (one,) = (each for each in status.services if each.name == spec.name)
+    if one.pid is None:
+        raise errors.UsageError(
+            "usage.no-surroundings",
+            f'cannot run anything in "{spec.name}": it is {one.state}, and so has no namespace',
+            do=f"start it: stackdsl start {spec.name}",
+        )
+    user = [] if spec.user is None else ["setpriv", "--reuid", spec.user, "--init-groups"]
+    where = f"--wd={spec.cwd or spec.dir}"
+    return ["nsenter", "--target", str(one.pid), "--net", "--mount", where, *user, *argv]
 
 
 def _become(spec: specs.ServiceSpec, argv: list[str], name: str) -> int:

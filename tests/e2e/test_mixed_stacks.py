@@ -275,3 +275,18 @@ def test_the_plan_in_json_names_the_bridge(cli: Any, mixed: Write) -> None:
         link["address"].rpartition(".")[0] for link in plan["links"] if link["kind"] == "bridge"
     }
     assert told == {bridge.rpartition(".")[0]}
+
+
+def test_exec_goes_into_the_namespace_of_an_isolated_service(cli: Any, mixed: Write) -> None:
+    cli("start", mixed("""
+@service(port=8080, isolated=True)
+def apart(me: Me): return serve(me)
+"""))  # fmt: skip
+
+    seen = cli("exec", "shop", "apart", "--", "sh", "-c", "ip -br address; cat /etc/hosts").stdout
+
+    told = cli.services("shop")["apart"]["addresses"]["default"].partition(":")[0]
+    assert f"{told}/" in seen
+    assert "docker0" not in seen
+    assert re.search(rf"{re.escape(told)}\s+apart", seen)
+    cli("stop", "shop")
