@@ -2,6 +2,34 @@
 
 TABLE: dict[str, tuple[str, str]] = {
     # the machine
+    "definition.lab-controllers": (
+        "a topology says twice where the controller stands",
+        "keep one lab.controller(…)",
+    ),
+    "definition.lab-empty": (
+        "a lab has no site, so that no host could stand anywhere",
+        'declare one: lab.site("office", nat="preserving")',
+    ),
+    "definition.lab-overlap": (
+        "the public net of a site of a lab overlaps another that is routed",
+        "choose another subnet=; only sites with NAT may have the same",
+    ),
+    "definition.lab-room": (
+        "a lab has more sites, or a site more hosts, than there are addresses for",
+        "give the site a larger subnet=, or take some out",
+    ),
+    "definition.lab-twice": (
+        "two sites or two hosts of a lab have the same name",
+        "rename one of them",
+    ),
+    "definition.no-lab": (
+        "a topology's file holds no Lab",
+        "declare one: lab = Lab(), with a site and a host",
+    ),
+    "definition.second-lab": (
+        "a topology's file holds several labs",
+        "keep one Lab() in a file",
+    ),
     "host.address-missing": (
         "an address that should be listened on is not one of this machine",
         "look at `stackdsl doctor`; loopback must be up",
@@ -37,6 +65,42 @@ TABLE: dict[str, tuple[str, str]] = {
     "host.engine-refused": (
         "the Docker engine answered with an error that is shown in its own words",
         "see what it says",
+    ),
+    "host.lab-deed": (
+        "a living lab refused, or it has ended meanwhile",
+        "see the reason; stackdsl lab status tells what is up",
+    ),
+    "host.lab-exec": (
+        "a command on a lab's host was not done in its time",
+        "give it longer: exec(…, timeout=…)",
+    ),
+    "host.lab-failed": (
+        "a lab could not be built: a host did not come up, or a network was refused",
+        "see the reason and the last lines in the error",
+    ),
+    "host.lab-folder": (
+        "a folder of this machine could not be shown to a lab's controller",
+        "see the lines in the error; move the stack into an ordinary folder",
+    ),
+    "host.lab-namespaces": (
+        "this machine does not let us make the namespaces that a lab lives in",
+        "run it as root, in a container with --privileged, or allow users to make namespaces",
+    ),
+    "host.lab-needs-root": (
+        "a lab's hosts are to have Docker engines, which only root can start",
+        "run it as root, or take docker=True out of the topology",
+    ),
+    "host.lab-off": (
+        "a host of a lab is powered off",
+        "power it on: power_on() in Python, powered=True in the topology",
+    ),
+    "host.lab-programs": (
+        "programs that a lab is made of are not installed",
+        "install the packages that the error names",
+    ),
+    "host.lab-users": (
+        "without root, a lab needs a range of users for its hosts, and this user has none",
+        "install uidmap and give the user a range: usermod --add-subuids, --add-subgids",
     ),
     "host.listen": ("the machine refused a listening socket", "see the reason in the error"),
     "host.network-denied": (
@@ -177,4 +241,28 @@ TABLE: dict[str, tuple[str, str]] = {
         "run stackdsl as root, or leave user= out",
     ),
     "start.refused": ("the system refused to start the program", "see the reason in the error"),
+    "teardown.lab": (
+        "a lab was still clearing up when time was up",
+        "see what holds its folder; its processes end with its guard",
+    ),
+    "usage.lab-address": (
+        "a lab's host is to move to an address that is not of its site, or is taken",
+        "choose a free address of the site's net",
+    ),
+    "usage.lab-port": (
+        "what is to be blocked on a lab's host is no port",
+        "give a number from 1 to 65535",
+    ),
+    "usage.no-lab": (
+        "no lab is up, or it is not clear which is meant",
+        "build one: stackdsl lab up; or name one: --lab NAME",
+    ),
+    "usage.no-lab-host": (
+        "a lab has no host or site of that name",
+        "name one of those that the error lists",
+    ),
+    "usage.no-topology": (
+        "the file of a topology is not there or cannot be read",
+        "give it with --topology FILE; the default for shop.py is shop_lab.py",
+    ),
 }
