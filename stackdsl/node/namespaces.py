@@ -7,9 +7,10 @@ Source: network_namespaces(7), mount_namespaces(7), veth(4).
 
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stackdsl.model import errors, specs
 from stackdsl.node import netlinks
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 INSIDE = "eth0"
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
+_CARRIER_LIMIT_S = 2.0
+_CARRIER_PAUSE_S = 0.002
 _MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SLAVE = 1 << 19
@@ -177,6 +180,17 @@ def _configure(wanted: specs.Namespace) -> None:
         route.addr("add", index=inside, address=wanted.address, prefixlen=wanted.prefix)
         route.link("set", index=inside, state="up")
         route.route("add", dst="default", gateway=wanted.gateway)
+        _wait_for_carrier(route, inside)
+
+
+def _wait_for_carrier(route: Any, index: int) -> None:
+    """Wait until packets pass: the kernel takes up a new cable a little later, up to a second when
+    it has much to do, and drops what is sent before. Source: linkwatch in net/core/link_watch.c."""
+    deadline = time.monotonic() + _CARRIER_LIMIT_S
+    while route.link("get", index=index)[0].get("operstate") != "UP":
+        if time.monotonic() > deadline:
+            return  # what is tried over it will say so
+        time.sleep(_CARRIER_PAUSE_S)
 
 
 def name_outside(wanted: specs.Namespace) -> str:

@@ -20,7 +20,7 @@ from stackdsl.node import bridges, firewalls, namespaces, netlinks, processes
 _FIRST_S = 0.5
 _RETRY_S = 0.05
 _UDP_RETRY_S = 1.0  # the kernel tells of few refused datagrams a second: icmp(7), icmp_ratelimit
-_UDP_WAIT_S = 0.2
+_UDP_WAIT_S = 0.1
 _HOST_TRY_S = 1.0
 _TIMED_OUT = errno.ETIMEDOUT
 # the callee may be about to listen; what a firewall rejects does not change, but looks the same
@@ -230,12 +230,15 @@ async def _try_tcp(stream: socket.socket, target: tuple[str, int]) -> None:
 
 
 async def _try_udp(stream: socket.socket, target: tuple[str, int]) -> None:
-    """Send an empty datagram; a refusal comes back by ICMP at once, silence is no refusal."""
+    """Send an empty datagram, and another in case it was lost; a refusal comes back by ICMP at
+    once, silence is no refusal."""
     loop = asyncio.get_running_loop()
     await loop.sock_connect(stream, target)
-    stream.send(b"")
-    try:
-        async with asyncio.timeout(_UDP_WAIT_S):
-            await loop.sock_recv(stream, 1)
-    except TimeoutError:
+    for _ in range(2):
+        stream.send(b"")
+        try:
+            async with asyncio.timeout(_UDP_WAIT_S):
+                await loop.sock_recv(stream, 1)
+        except TimeoutError:
+            continue
         return
