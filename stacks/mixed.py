@@ -21,7 +21,7 @@ NGINX = os.environ.get("NGINX_IMAGE", "nginx:alpine")
 @service(runs_on=docker(REDIS), port=6379, volumes=["counts:/data"])
 def redis():
     """Count visits; the volume outlives the run."""
-    return ["redis-server", "--appendonly", "yes", "--dir", "/data"]
+    return ["redis-server", "--appendonly", "yes", "--dir", "/data", "--protected-mode", "no"]
 
 
 @service(port=Port(8000, scheme="http"), ready=http("/healthz"), watch=["mixed_app/api.py"])

@@ -33,6 +33,11 @@ START_WITHIN_S = 60.0
 _GIVEN = "STACKDSL_TEST_ENGINE"
 _LABEL = "stackdsl.run"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PASSWD = """\
+root:x:0:0::/root:/bin/sh
+app:x:1000:1000::/tmp:/bin/sh
+nobody:x:65534:65534::/:/bin/false
+"""
 _APPLETS = (
     "sh", "cat", "echo", "sleep", "true", "false", "env", "nc", "httpd", "ls", "kill", "id", "pwd",
     "touch", "rm", "mkdir", "test", "hostname", "ip", "grep", "seq", "date", "stat", "ps", "head",
@@ -206,13 +211,31 @@ def _bridges() -> set[str]:
 
 def make_images(engine: Engine) -> None:
     """Import the images that tests start containers from, where they are missing."""
-    there = {tag for each in engine.api.images() for tag in each["RepoTags"] or ()}
-    for reference, fill in ((BUSYBOX, _add_busybox), (PYTHON, _add_python)):
-        if reference not in there:
-            repository, tag = reference.split(":")
-            engine.api.import_image_from_data(
-                _pack(fill), repository, tag, changes=[f"ENV PATH={_PATH}", 'CMD ["sh"]']
-            )
+    _import(engine, BUSYBOX, _add_busybox)
+    _import(engine, PYTHON, _add_python)
+
+
+def make_program_image(engine: Engine, reference: str, program: str, *folders: str) -> None:
+    """Import an image of a program of this machine with its libraries, and empty folders."""
+
+    def fill(archive: tarfile.TarFile) -> None:
+        _add_busybox(archive)
+        for path in sorted({program, *_libraries([program])}):
+            archive.add(os.path.realpath(path), path.lstrip("/"))
+        for name in folders:
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(folder)
+
+    _import(engine, reference, fill)
+
+
+def _import(engine: Engine, reference: str, fill: Callable[[tarfile.TarFile], None]) -> None:
+    if engine.api.images(reference):
+        return
+    repository, tag = reference.split(":")
+    changes = [f"ENV PATH={_PATH}", 'CMD ["sh"]']
+    engine.api.import_image_from_data(_pack(fill), repository, tag, changes=changes)
 
 
 def _pack(fill: Callable[[tarfile.TarFile], None]) -> bytes:
@@ -232,8 +255,8 @@ def _add_busybox(archive: tarfile.TarFile) -> None:
         folder.type, folder.mode = tarfile.DIRTYPE, mode
         archive.addfile(folder)
     for name, text in (
-        ("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/tmp:/bin/sh\n"),
-        ("etc/group", "root:x:0:\napp:x:1000:\n"),
+        ("etc/passwd", _PASSWD),
+        ("etc/group", "root:x:0:\napp:x:1000:\nnogroup:x:65534:\n"),
     ):
         file = tarfile.TarInfo(name)
         file.size = len(text)
