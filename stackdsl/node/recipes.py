@@ -1,6 +1,5 @@
 """What an engine is asked to create for a replica, as the SDK composes it. For threads: the SDK."""
 
-import hashlib
 import json
 import signal
 from collections.abc import Mapping
@@ -44,6 +43,8 @@ def compose(api: Any, spec: specs.ServiceSpec, labels: Mapping[str, str]) -> Rec
         ) from error
     build = spec.container.image.build
     text = json.dumps([config, build and build.fingerprint], sort_keys=True, default=str)
+    import hashlib  # loads OpenSSL; a node without containers does without
+
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     config["Labels"][enginekeeping.CONFIG] = digest
     return Recipe(

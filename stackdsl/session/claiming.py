@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import secrets as dice
-import shutil
 
 from stackdsl.model import errors, plans, stacks
 from stackdsl.model.data import dataclass
@@ -52,7 +50,7 @@ async def claim(
             is_adopting = False
         record = stores.new_record(
             run,
-            known.run_id if known is not None and is_adopting else dice.token_hex(6),
+            known.run_id if known is not None and is_adopting else os.urandom(6).hex(),
             stack=stack.name,
             file=stack.file,
             folder=places.run_folder(store.root, run),
@@ -73,7 +71,7 @@ def make_folder(claimed: Claim) -> None:
     """
     folder = claimed.record.folder
     if not claimed.is_adopting:
-        shutil.rmtree(folder, ignore_errors=True)
+        recovering.drop_folder(folder)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:

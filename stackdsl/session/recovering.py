@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -110,7 +109,15 @@ def end_marked(record: stores.Record, grace_s: float = 3.0) -> None:
             do="look at them with ps; they may belong to another user or hang in the kernel",
         )
     leavings.reap(record.run_id, record.folder)
-    shutil.rmtree(os.path.join(record.folder, "dirs"), ignore_errors=True)
+    drop_folder(os.path.join(record.folder, "dirs"))
+
+
+def drop_folder(path: str) -> None:
+    """Delete a folder and all that is in it; what is gone already is fine."""
+    if os.path.lexists(path):
+        import shutil  # loads every compressor; most runs find nothing of an earlier one
+
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def list_runs(store: stores.Store) -> tuple[Listed, ...]:
@@ -207,7 +214,7 @@ def clean(store: stores.Store, names: Sequence[str] = (), *, volumes: bool = Fal
             except errors.HostError as error:
                 failures.append(error)
                 continue
-            shutil.rmtree(os.path.join(runs, name), ignore_errors=True)
+            drop_folder(os.path.join(runs, name))
             folders.append(name)
     cgroups.remove_deserted()
     if failures:
@@ -247,7 +254,7 @@ def _end_and_drop(store: stores.Store, record: stores.Record) -> None:
     except errors.HostError as error:
         if error.code != "state.disk-full":
             raise
-        shutil.rmtree(record.folder, ignore_errors=True)
+        drop_folder(record.folder)
         store.remove(record.run, record.run_id)
 
 

@@ -4,7 +4,6 @@ Laws: a node that died or hangs keeps nothing: what it cannot give back is found
 """
 
 import asyncio
-import shutil
 from typing import Literal
 
 from stackdsl.model import errors
@@ -82,7 +81,7 @@ async def release_unstarted(
     if failure is not None:
         await asyncio.to_thread(recovering.end_marked, record)
     store.remove(record.run, record.run_id)
-    shutil.rmtree(record.folder, ignore_errors=True)
+    recovering.drop_folder(record.folder)
 
 
 async def _send_away(
