@@ -469,12 +469,21 @@ class ContainerDriver(AttachedContainer):
                 await self._watch.tell_more(await self._around.containers.open())
 
     def _explain_missing(self) -> None:
-        """Say it where the init process of the engine could not become the program."""
+        """Say it where the init process of the engine could not become the program.
+
+        Raises:
+            ServiceError: it could not.
+        """
         last = self._around.keeper.tail(self.spec.name, 1)
         if last and last[0].startswith("[FATAL tini") and self.spec.argv:
             missing = last[0].partition(": ")[2] or "it cannot be run"
             what = "was not found in" if "No such file" in missing else "cannot be run in"
-            self._watch.how_ended = f'program "{self.spec.argv[0]}" {what} its image'
+            raise errors.ServiceError(
+                "start.no-program",
+                f'program "{self.spec.argv[0]}" {what} its image',
+                why=last[0],
+                do="name a program that the image has, with its full path if need be",
+            )
 
     def close(self) -> None:
         """See `drivers.Driver`."""

@@ -1,9 +1,9 @@
-"""What every node keeps to, the real process and the one in memory."""
+"""What every node keeps to: the real one with processes, with containers, the one in memory."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,8 @@ from stackdsl.model.requests import RunIdentity, Wanted
 from tests.waiting import eventually_async
 from tests.worlds import memory, native
 
-pytestmark = pytest.mark.timeout(60)
+# The engine stands before the first test looks at what is on the machine.
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("session_engine")]
 
 
 @dataclass
@@ -59,6 +60,14 @@ def _make_native(name: str, does: str, **fields: object) -> specs.ServiceSpec:
     return native.spec(name, *argv, **fields)
 
 
+def _make_container(name: str, does: str, **fields: object) -> specs.ServiceSpec:
+    like = _make_native(name, does, **fields)
+    inner = specs.Container(
+        name=f"contract-{name}", image=specs.Image(reference="busybox:local", pull="never")
+    )
+    return replace(like, container=inner, cwd="")
+
+
 def _make_in_memory(node: memory.MemoryNode) -> Callable[..., specs.ServiceSpec]:
     def make(name: str, does: str, **fields: object) -> specs.ServiceSpec:
         kind, _, value = does.partition(" ")
@@ -82,6 +91,12 @@ async def _open_native(run: RunIdentity) -> AsyncIterator[World]:
 
 
 @contextlib.asynccontextmanager
+async def _open_containers(run: RunIdentity) -> AsyncIterator[World]:
+    async with native.running(None) as living:
+        yield World(living.node, living.seen, run, _make_container)
+
+
+@contextlib.asynccontextmanager
 async def _open_memory(run: RunIdentity) -> AsyncIterator[World]:
     node = memory.MemoryNode()
     seen: list[reports.Report] = []
@@ -96,8 +111,12 @@ async def _open_memory(run: RunIdentity) -> AsyncIterator[World]:
         task.cancel()
 
 
-@pytest.fixture(params=[_open_native, _open_memory], ids=["native", "memory"])
+@pytest.fixture(
+    params=[_open_native, _open_containers, _open_memory], ids=["native", "containers", "memory"]
+)
 async def unbegun(request: pytest.FixtureRequest, state_home: Path) -> AsyncIterator[World]:
+    if request.param is _open_containers:
+        request.getfixturevalue("engine")
     async with request.param(native.identity(state_home)) as world:
         yield world
 
@@ -196,7 +215,7 @@ async def test_a_service_that_exits_before_it_is_ready_has_failed(world: World) 
 async def test_a_missing_program_is_named(world: World) -> None:
     await world.node.start([world.make("api", "missing")])
     failed = await world.until("api", "failed")
-    assert failed.reason == 'program "no-such-program-anywhere" was not found on PATH'
+    assert failed.reason.startswith('program "no-such-program-anywhere" was not found')
     assert failed.is_final
     assert failed.do
 
@@ -291,7 +310,8 @@ async def test_a_living_service_can_be_inspected(world: World) -> None:
     await world.node.start([world.make("api", "serves")])
     ready = await world.until("api", "ready")
     seen = await world.node.inspect("api")
-    assert (ready.pid, "sleep 1000") in seen.pids
+    assert ready.pid in [pid for pid, _ in seen.pids]
+    assert any(command.endswith("sleep 1000") for _, command in seen.pids)
 
 
 async def test_reports_end_when_the_node_has_left(world: World) -> None:
