@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from stackdsl.views import mishaps
+from stackdsl.views import farmishaps, mishaps
 
 
 class Explanation(NamedTuple):
@@ -14,7 +14,7 @@ class Explanation(NamedTuple):
 
 _BUG = "report it, with what --traceback shows; it is a fault of stackdsl, not of your stack"
 
-_TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | {
+_TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | farmishaps.TABLE | {
     # the stack's file
     "definition.bad-body": (
         "a body is async, a generator, or takes something that no value can be given for",
