@@ -15,11 +15,12 @@ from tests import engines
 COUNT = 20
 PAIRS = 7
 RAW = """
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 import docker
 
-api = docker.APIClient(version="auto", max_pool_size=20)
+api = docker.APIClient(os.environ["DOCKER_HOST"], version="auto", max_pool_size=20)
 network = api.create_network("raw", "bridge")["Id"]
 
 def start(number):
