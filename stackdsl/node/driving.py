@@ -13,9 +13,9 @@ def make(
 
         return containerdriving.ContainerDriver(spec, around, told)
     if spec.attach_container is not None:
-        from stackdsl.node import containerdriving  # as above
+        from stackdsl.node import containerattaching  # as above
 
-        return containerdriving.AttachedContainer(spec, around, told)
+        return containerattaching.AttachedContainer(spec, around, told)
     if is_attached_process(spec):
         return attaching.AttachedProcess(spec, around, told)
     return processdriving.ProcessDriver(spec, around, told)
