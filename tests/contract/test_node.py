@@ -156,6 +156,22 @@ async def test_many_services_start_in_one_call(world: World) -> None:
         await world.until(f"s{n}", "ready")
 
 
+async def test_what_is_announced_is_not_started_before_it_is_asked_for(world: World) -> None:
+    api, db = world.make("api", "serves"), world.make("db", "serves")
+    await world.node.announce([api, db])
+    await world.node.start([db])
+    await world.until("db", "ready")
+    assert world.states("api") == []
+    await world.node.start([api])
+    await world.until("api", "ready")
+
+
+async def test_what_is_started_counts_not_what_was_announced(world: World) -> None:
+    await world.node.announce([world.make("t", "exits 3", kind="task")])
+    await world.node.start([world.make("t", "exits 0", kind="task")])
+    assert (await world.until("t", "completed")).exit_code == 0
+
+
 async def test_a_stopped_service_is_gone_when_the_call_returns(world: World) -> None:
     await world.node.start([world.make("api", "serves")])
     await world.until("api", "ready")

@@ -1,5 +1,7 @@
 """What a real node does for one service: its surroundings, its ends, its restarts."""
 
+import asyncio
+import dataclasses
 import os
 import pwd
 import signal
@@ -491,3 +493,38 @@ async def test_reports_come_in_the_order_in_which_things_happened(
         await living.until(f"t{n}", "completed")
     times = [each.time_ns for each in living.seen if isinstance(each, reports.StateReport)]
     assert times == sorted(times)
+
+
+async def test_a_folder_is_kept_over_a_stop_and_goes_with_the_last_one(
+    living: native.NativeNode, folder: Path
+) -> None:
+    own = folder / "dirs" / "api"
+    spec = native.spec("api", "sh", "-c", "echo kept >data; exec sleep 1000", dir=str(own))
+    spec = dataclasses.replace(spec, cwd=str(own))
+
+    await living.node.start([spec])
+    await eventually_async(lambda: asyncio.sleep(0, (own / "data").exists()))
+    await living.node.stop(["api"])
+    assert (own / "data").exists()
+
+    await living.node.stop(["api"], is_last=True)
+    await living.node.leave("reap")
+    assert not own.exists()
+
+
+async def test_a_program_is_found_by_its_path_from_where_it_starts(
+    living: native.NativeNode, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "say"
+    program.write_text("#!/bin/sh\necho here: $(pwd)\n")
+    program.chmod(0o700)
+    by_path = native.spec("a", "bin/say", kind="task", output_wanted=True)
+    by_name = native.spec("b", "say", kind="task", output_wanted=True, env=(("PATH", "bin:/bin"),))
+
+    await living.node.start(
+        [dataclasses.replace(one, cwd=str(tmp_path)) for one in (by_path, by_name)]
+    )
+
+    assert (await living.until("a", "completed")).output == f"here: {tmp_path}"
+    assert (await living.until("b", "completed")).output == f"here: {tmp_path}"
