@@ -1,6 +1,6 @@
-"""Draw docs/run.svg, the picture of a real run: the demo in a terminal, a moment after it is ready.
+"""Draw the pictures of a real run: stacks/mixed.py in a terminal and as a graph, once it is ready.
 
-python docs/picture.py
+python docs/picture.py        as root: it starts a Docker engine of its own, with images made here
 """
 
 import fcntl
@@ -11,17 +11,25 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
 import time
+import urllib.request
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 TOP = Path(__file__).parents[1]
-COLUMNS, ROWS = 96, 22
+sys.path.insert(0, str(TOP))
+
+from tests import engines  # noqa: E402  # found only from here on
+
+STACKDSL = str(Path(sys.executable).with_name("stackdsl"))
+DOOR = "http://127.0.0.1:8080/"
+COLUMNS, ROWS = 104, 18
 LINGER_S = 3.0
 # How the live view draws a row.
 ROW = re.compile(r"\x1b\[(\d+);1H(.*?)\x1b\[0m\x1b\[K")
@@ -59,8 +67,9 @@ def watch(argv: list[str]) -> str:
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.1)[0]:
             screen.feed(os.read(terminal, 65536).decode(errors="replace"))
-            if "demo ready" in screen.rows[0] and not is_ready:
+            if "mixed ready" in screen.rows[0] and not is_ready:
                 is_ready, deadline = True, time.monotonic() + LINGER_S
+                use()
     os.kill(pid, signal.SIGINT)
     while True:
         try:
@@ -71,13 +80,27 @@ def watch(argv: list[str]) -> str:
     return "\n".join(screen.rows)
 
 
+def use() -> None:
+    """Visit what runs, and draw it."""
+    for _ in range(3):
+        with urllib.request.urlopen(DOOR) as answer:
+            answer.read()
+    graph = [STACKDSL, "graph", "mixed", "--kind", "topology", "-o", "docs/mixed.svg"]
+    subprocess.run(graph, check=True, stderr=subprocess.DEVNULL)
+
+
 def main() -> None:
-    """Write the picture."""
-    command = str(Path(sys.executable).with_name("stackdsl"))
-    shown = record([command, "run", "stacks/demo.py"])
+    """Write the pictures."""
+    with engines.running() as engine:
+        engines.make_program_image(engine, "redis:local", "/usr/bin/redis-server")
+        folders = ("var/log/nginx", "var/lib/nginx/body")
+        engines.make_program_image(engine, "nginx:local", "/usr/sbin/nginx", *folders)
+        os.environ |= {"DOCKER_HOST": engine.url}
+        os.environ |= {"REDIS_IMAGE": "redis:local", "NGINX_IMAGE": "nginx:local"}
+        shown = record([STACKDSL, "run", "stacks/mixed.py"])
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(f"$ ./just demo\n{shown.rstrip()}"))
-    (TOP / "docs" / "run.svg").write_text(console.export_svg(title="./just demo"))
+    console.print(Text.from_ansi(f"$ stackdsl run stacks/mixed.py\n{shown.rstrip()}"))
+    (TOP / "docs" / "run.svg").write_text(console.export_svg(title="stackdsl run"))
 
 
 if __name__ == "__main__":

@@ -174,4 +174,5 @@ def _say_addresses(plan: plans.Plan, planned: plans.PlannedService) -> str:
         (f"{port.scheme}://" if port.scheme else "") + f"{port.host}:{port.told_port}"
         for port in planned.ports
     ]
-    return ", ".join((*own, *statuses.find_published(plan, planned)))
+    # what its author published is for people: first, where not all have room
+    return ", ".join((*statuses.find_published(plan, planned), *own))

@@ -41,11 +41,11 @@ def choose_columns(rows: Sequence[liveruns.Row], width: int) -> Columns:
     address = max((len(row.addresses) for row in rows), default=0) if width >= 60 else 0
     name_max = NAME_MAX if width >= 60 else 12
     narrow = Columns(
-        name=max((min(len(row.name), name_max) for row in rows), default=4),
+        name=max(len("SERVICE"), *(min(len(row.name), name_max) for row in rows)),
         age=AGE_WIDTH if width >= 40 else 0,
         restarts=3 if width >= 60 and any(row.restarts for row in rows) else 0,
-        target=min(target, 10),
-        address=min(address, 30),
+        target=min(target, 18 if width >= 96 else 10),
+        address=min(address, 26 if width >= 96 else 30),
         is_wide=False,
     )
     wide = replace(narrow, target=min(target, 24), address=min(address, 46), is_wide=True)

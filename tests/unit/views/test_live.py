@@ -221,5 +221,5 @@ def test_the_end_tells_the_failures_and_where_all_output_is() -> None:
 
     assert told[0] == "s1  | last word"
     assert "✘ shop failed after 12 s" in told
-    assert "  s19  ✘ failed      exited with 3" in told
+    assert "  s19      ✘ failed      exited with 3" in told
     assert told[-2:] == ["  19 stopped", "  all output: stackdsl logs shop"]
