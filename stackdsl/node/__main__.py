@@ -1,4 +1,5 @@
-"""The node's entry: ``python -m stackdsl.node --fd N``."""
+"""The node's entry: ``python -m stackdsl.node --fd N``, or ``--listen N …`` away from its
+controller."""
 
 import gc
 import sys
@@ -13,6 +14,10 @@ del sys.modules["ssl"]
 
 from stackdsl.node import serving  # noqa: E402  # see above
 
+if "--listen" in sys.argv:
+    from stackdsl.node import leasing  # only where it is wanted
 gc.freeze()
 gc.enable()
+if "--listen" in sys.argv:
+    leasing.main(sys.argv)
 serving.main(sys.argv)

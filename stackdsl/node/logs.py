@@ -51,6 +51,16 @@ class LogKeeper:
         self._room_timer: asyncio.TimerHandle | None = None
 
     @property
+    def folder(self) -> str:
+        """The run's folder."""
+        return self._folder
+
+    def sizes(self) -> dict[str, int]:
+        """Return how long each log is by now, by its file's name."""
+        found = logfiles.find_all(self._folder)
+        return {f"{name}.{stream}": self.size(name, stream) for name, stream in found}
+
+    @property
     def is_idle(self) -> bool:
         """Whether upkeep sleeps until somebody writes."""
         return self._growth.is_idle

@@ -19,6 +19,7 @@ from stackdsl.node import (
     files,
     forwarding,
     launches,
+    logs,
     observing,
     probing,
     supervising,
@@ -63,6 +64,11 @@ class NativeNode:
     def identity(self) -> RunIdentity | None:
         """The run that was begun."""
         return None if self._around is None else self._around.identity
+
+    @property
+    def log_keeper(self) -> logs.LogKeeper | None:
+        """What keeps the run's logs here, once it was begun."""
+        return None if self._around is None else self._around.keeper
 
     def _run(self) -> surroundings.Surroundings:
         if self._around is None:

@@ -9,8 +9,8 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 from stackdsl.model import errors, reports, specs
 from stackdsl.node import beginning, native
@@ -26,18 +26,68 @@ _CALLS = (
 )  # fmt: skip
 
 
-class Server:
-    """Serves one controller, to the end of either."""
+class Line(Protocol):
+    """The way to the controller."""
 
-    def __init__(self, group: asyncio.TaskGroup) -> None:
+    async def open(
+        self,
+        node: native.NativeNode,
+        handlers: dict[str, calls.Handler],
+        on_lost: Callable[[], None],
+    ) -> None:
+        """Let ``handlers`` answer; ``on_lost`` is called when the controller is gone for good."""
+
+    def push(self, unsent: tuple[reports.Report, ...]) -> None:
+        """Send reports, as far as there is anybody; never waits."""
+
+    def finish(self, on_finished: Callable[[], None]) -> None:
+        """Call back when the controller has what it was sent, the answer under way included."""
+
+    async def close(self) -> None:
+        """End it."""
+
+
+class Inherited:
+    """The line of a node beside its controller: a socket whose end is the controller's."""
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._peer: calls.Peer | None = None
+
+    async def open(
+        self,
+        node: native.NativeNode,  # noqa: ARG002 - `Line`'s signature
+        handlers: dict[str, calls.Handler],
+        on_lost: Callable[[], None],
+    ) -> None:
+        """See `Line`."""
+        peer = calls.Peer(handlers, on_lost=lambda _: on_lost(), name="the controller")
+        self._peer = peer
+        await asyncio.get_running_loop().create_connection(lambda: peer, sock=self._stream)
+
+    def push(self, unsent: tuple[reports.Report, ...]) -> None:
+        """See `Line`."""
+        if self._peer is not None and not self._peer.is_lost:
+            self._peer.push(unsent)
+
+    def finish(self, on_finished: Callable[[], None]) -> None:
+        """See `Line`."""
+        # The answer is written when its handler returns.
+        asyncio.get_running_loop().call_later(0.0, on_finished)
+
+    async def close(self) -> None:
+        """See `Line`."""
+        if self._peer is not None:
+            self._peer.close()
+
+
+class Server:
+    """Serves one controller over ``line``, to the end of either."""
+
+    def __init__(self, group: asyncio.TaskGroup, line: Line) -> None:
         self._loop = asyncio.get_running_loop()
         self._node = native.NativeNode(group, self._push)
-        self._peer = calls.Peer(
-            {name: getattr(self._node, name) for name in _CALLS}
-            | {"start": self._start, "announce": self._announce, "leave": self._leave},
-            on_lost=lambda _: self._abandoned.set(),
-            name="the controller",
-        )
+        self._line = line
         self._abandoned = asyncio.Event()
         self._announced: dict[str, specs.ServiceSpec] = {}
         self._unsent: list[reports.Report] = []
@@ -45,7 +95,7 @@ class Server:
         self._is_replaced = False
         self._has_left = False
 
-    async def serve(self, stream: socket.socket) -> None:
+    async def serve(self) -> None:
         """Answer until the controller is gone or has sent us away; then do what was agreed."""
         for number in (signal.SIGINT, signal.SIGHUP):
             # Passed over, not ignored: what is ignored stays ignored in everything we start.
@@ -53,13 +103,15 @@ class Server:
         self._loop.add_signal_handler(signal.SIGTERM, self._abandoned.set)
         self._loop.add_signal_handler(signal.SIGUSR1, self._be_replaced)
         self._loop.add_signal_handler(signal.SIGCHLD, self._note_child)
-        await self._loop.create_connection(lambda: self._peer, sock=stream)
+        handlers = {name: getattr(self._node, name) for name in _CALLS}
+        handlers |= {"start": self._start, "announce": self._announce, "leave": self._leave}
+        await self._line.open(self._node, handlers, self._abandoned.set)
         beginning.become_subreaper()
         await self._abandoned.wait()
         if not self._has_left:
             await self._act_alone()
         await self._node.let_go()
-        self._peer.close()
+        await self._line.close()
 
     def _push(self, report: reports.Report) -> None:
         """Send a report with all others of this turn of the loop: 200 starts are few frames."""
@@ -73,8 +125,8 @@ class Server:
         # What a controller knows, the next node must know.
         self._node.commit_notes()
         unsent, self._unsent = self._unsent, []
-        if unsent and not self._peer.is_lost:
-            self._peer.push(tuple(unsent))
+        if unsent:
+            self._line.push(tuple(unsent))
 
     async def _announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
         self._announced.update((spec.name, spec) for spec in wanted)
@@ -90,8 +142,7 @@ class Server:
         await self._node.leave(mode)
         self._flush()
         self._has_left = True
-        # The answer is written when we return; then the stream may end.
-        self._loop.call_later(0.0, self._abandoned.set)
+        self._line.finish(self._abandoned.set)
 
     async def _act_alone(self) -> None:
         """Do what the run's ``crash`` says."""
@@ -134,12 +185,19 @@ def _pass_over(_number: int, _frame: object) -> None:
 
 async def _serve(stream: socket.socket) -> None:
     async with asyncio.TaskGroup() as group:
-        await Server(group).serve(stream)
+        await Server(group, Inherited(stream)).serve()
 
 
 def main(arguments: list[str]) -> None:
     """Serve the socket that was inherited as ``--fd N``."""
-    number = int(arguments[arguments.index("--fd") + 1])
+    stream = take_socket(int(arguments[arguments.index("--fd") + 1]))
+    asyncio.run(_serve(stream))
+    # everything is closed: taking the interpreter apart would only keep whoever waits for our end
+    os._exit(0)
+
+
+def take_socket(number: int) -> socket.socket:
+    """Return the socket that was inherited under a number; nothing else is kept."""
     for entry in os.listdir("/proc/self/fd"):
         # What else we inherited is not ours: whoever waits for the end of a pipe must not wait
         # for ours.
@@ -150,6 +208,4 @@ def main(arguments: list[str]) -> None:
     os.chdir("/")
     stream = socket.socket(fileno=number)
     stream.setblocking(False)
-    asyncio.run(_serve(stream))
-    # everything is closed: taking the interpreter apart would only keep whoever waits for our end
-    os._exit(0)
+    return stream
