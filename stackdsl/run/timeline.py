@@ -74,7 +74,9 @@ class Timeline:
         ):
             self._window.popleft()
             self._held_bytes -= self._costs.popleft()
-        if self._waiters and not self._is_waking:
+        if kind == "run":
+            self._wake()  # who shows it asks for the run as it is now
+        elif self._waiters and not self._is_waking:
             self._is_waking = True
             self._waiters[0].get_loop().call_later(_GATHER_S, self._wake)
         return event

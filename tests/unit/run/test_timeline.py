@@ -76,3 +76,21 @@ async def test_secrets_are_masked_in_reasons_and_details() -> None:
 
 def test_times_are_rfc_3339_in_utc() -> None:
     assert times.format_time(1_700_000_000_123_456_789) == "2023-11-14T22:13:20.123Z"
+
+
+async def test_a_change_of_the_run_is_read_before_anything_else_happens() -> None:
+    line = timeline.Timeline()
+    seen: list[events.Event] = []
+
+    async def read() -> None:
+        async for event in line.read(0):
+            seen.append(event)  # noqa: PERF401 - as they come
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read())
+        await asyncio.sleep(0)
+        line.emit("step", "start:a")
+        line.emit("run", "shop", state="ready")
+        await asyncio.sleep(0)
+        assert [event.seq for event in seen] == [1, 2]
+        line.close()
