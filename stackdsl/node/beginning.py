@@ -205,6 +205,7 @@ async def remove_containers(around: surroundings.Surroundings) -> errors.HostErr
     try:
         await around.containers.remove_all()
         await _remove_bridge(around)
+        enginekeeping.note_cleared(around.folder)
     except errors.HostError as error:
         around.trouble("left-over", f"its containers: {error.what}")
         return error

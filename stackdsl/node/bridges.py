@@ -52,7 +52,8 @@ async def remove(keeper: enginekeeping.EngineKeeper, identity: RunIdentity) -> N
     """
     if enginekeeping.read_note(identity.folder) is not None:
         engine = await keeper.get()
-        await engine.call(remove_networks, engine.api, identity.run_id)
+        mark = f"{enginekeeping.RUN}={identity.run_id}"
+        await engine.call(remove_networks, engine.api, mark)
     await netlinks.run_aside(partial(remove_own, identity.run_id))
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(identity.folder, enginekeeping.BRIDGE_NOTE))
@@ -212,14 +213,7 @@ def _make_bridge(wanted: specs.Network, mark: str) -> None:
 
 def _set_addresses(wanted: specs.Network) -> None:
     with netlinks.opened() as route:
-        index = netlinks.find_index(route, wanted.bridge)
-        if not index:
-            raise errors.HostError(
-                "host.network-refused",
-                f'cannot give this machine addresses on "{wanted.bridge}": the bridge is not here',
-                why="the engine runs in a network of its own (rootless, or in a virtual machine)",
-                do="use an engine that runs on this machine itself",
-            )
+        index = netlinks.need_bridge(route, wanted.bridge)
         standing = netlinks.list_addresses(route, index)
         ours = {address for address, prefix in standing.items() if prefix == 32}
         for address in sorted(ours - {*wanted.addresses, wanted.gateway}):
@@ -229,12 +223,12 @@ def _set_addresses(wanted: specs.Network) -> None:
                 route.addr("add", index=index, address=address, prefixlen=32)
 
 
-def remove_networks(api: Any, run_id: str) -> None:
-    """Remove the networks of a run from the engine; its containers must be gone. Blocks: for
-    `engines.Engine.call`, and for commands that have no node."""
+def remove_networks(api: Any, mark: str) -> None:
+    """Remove the networks with a label (``key=value``) from the engine; the run's containers must
+    be gone. Blocks: for `engines.Engine.call`, and for commands that have no node."""
     import docker.errors
 
-    for network in api.networks(filters={"label": f"{enginekeeping.RUN}={run_id}"}):
+    for network in api.networks(filters={"label": mark}):
         with contextlib.suppress(docker.errors.NotFound):
             _unplug(api, network["Id"])
             api.remove_network(network["Id"])

@@ -45,21 +45,34 @@ class EngineKeeper:
         self._access.close()
 
 
-def write_note(folder: str, endpoint: endpoints.Endpoint) -> None:
-    """Write down which engine a run uses."""
+def write_note(folder: str, endpoint: endpoints.Endpoint, *, is_cleared: bool = False) -> None:
+    """Write down which engine a run uses; ``is_cleared``: that nothing of it is left there but
+    named volumes."""
     path = os.path.join(folder, NOTE)
+    said = {"url": endpoint.url, "source": endpoint.source, "is_cleared": is_cleared}
     with open(f"{path}.new", "w", encoding="utf-8") as note:
-        json.dump({"url": endpoint.url, "source": endpoint.source}, note)
+        json.dump(said, note)
     os.replace(f"{path}.new", path)
 
 
-def read_note(folder: str) -> endpoints.Endpoint | None:
-    """Return which engine a run has used; None if it has used none."""
+def read_note(folder: str, *, is_in_use: bool = False) -> endpoints.Endpoint | None:
+    """Return which engine a run has used; None if it has used none, or with ``is_in_use`` if it was
+    cleared since."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         with open(os.path.join(folder, NOTE), encoding="utf-8") as note:
             said = json.load(note)
-        return endpoints.Endpoint(url=said["url"], source=said["source"])
+        if not (is_in_use and said.get("is_cleared")):
+            return endpoints.Endpoint(url=said["url"], source=said["source"])
     return None
+
+
+def note_cleared(folder: str) -> None:
+    """Write down that nothing of a run is left in its engine but named volumes, so that nobody has
+    to look there again: the engine may be gone by then."""
+    endpoint = read_note(folder, is_in_use=True)
+    if endpoint is not None:
+        with contextlib.suppress(OSError):  # a full disk: then it is looked for again
+            write_note(folder, endpoint, is_cleared=True)
 
 
 def note_bridge(folder: str, name: str) -> None:

@@ -1,7 +1,7 @@
 """What a run left beyond processes once controller and node are gone: found by notes and labels.
 
-Laws: an engine is looked into only where the run's folder says that it was used. Everything here
-blocks: it is for commands, and for threads.
+Laws: an engine is looked into only where the run's folder says that it was used, and not cleared
+since. Everything here blocks: it is for commands, and for threads.
 """
 
 import contextlib
@@ -25,15 +25,19 @@ def reap(run_id: str, folder: str) -> None:
     Raises:
         HostError: the engine is not reached, or refuses.
     """
-    endpoint = enginekeeping.read_note(folder)
+    endpoint = enginekeeping.read_note(folder, is_in_use=True)
+    has_bridge = run_id and os.path.exists(os.path.join(folder, enginekeeping.BRIDGE_NOTE))
+    if endpoint is None and not has_bridge:
+        return
+    from stackdsl.node import bridges  # runs without containers do without it
+
     if endpoint is not None:
         with _client(endpoint) as api:
             mark = f"{enginekeeping.RUN}={run_id}" if run_id else f"{enginekeeping.FOLDER}={folder}"
             engines.translate(endpoint, partial(_remove_containers, api, mark))
-            engines.translate(endpoint, partial(_remove_networks, api, mark))
-    if run_id and os.path.exists(os.path.join(folder, enginekeeping.BRIDGE_NOTE)):
-        from stackdsl.node import bridges  # runs without containers do without it
-
+            engines.translate(endpoint, partial(bridges.remove_networks, api, mark))
+        enginekeeping.note_cleared(folder)
+    if has_bridge:
         bridges.remove_own(run_id)
 
 
@@ -88,16 +92,6 @@ def _remove_container(api: Any, container: str) -> None:
     except docker.errors.APIError as error:
         if error.status_code not in (404, 409):  # it is gone, or going
             raise
-
-
-def _remove_networks(api: Any, mark: str) -> None:
-    import docker.errors
-
-    for network in api.networks(filters={"label": mark}):
-        with contextlib.suppress(docker.errors.NotFound):
-            for plugged in api.inspect_network(network["Id"]).get("Containers") or {}:
-                api.disconnect_container_from_network(plugged, network["Id"], force=True)
-            api.remove_network(network["Id"])
 
 
 def _remove_volumes(api: Any, is_wanted: Callable[[str], bool]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from stackdsl.model import errors, specs
+from stackdsl.model import specs
 from stackdsl.node import netlinks
 
 T = TypeVar("T")
@@ -146,14 +146,7 @@ def _plug(wanted: specs.Namespace, place: Place) -> None:
     """Put one end of a cable into the bridge, the other into the namespace."""
     outside = name_outside(wanted)
     with netlinks.opened() as route:
-        bridge = netlinks.find_index(route, wanted.bridge)
-        if not bridge:
-            raise errors.HostError(
-                "host.network-refused",
-                f'cannot plug into bridge "{wanted.bridge}": it is not on this machine',
-                why="the engine runs in a network of its own (rootless, or in a virtual machine)",
-                do="use an engine that runs on this machine itself",
-            )
+        bridge = netlinks.need_bridge(route, wanted.bridge)
         netlinks.drop(route, outside)
         mtu = route.link("get", index=bridge)[0].get("mtu") or 1500
         route.link(

@@ -135,6 +135,23 @@ def find_index(route: Any, name: str) -> int:
         raise
 
 
+def need_bridge(route: Any, name: str) -> int:
+    """Return the index of a run's bridge.
+
+    Raises:
+        HostError: it is not on this machine.
+    """
+    index = find_index(route, name)
+    if not index:
+        raise errors.HostError(
+            "host.network-refused",
+            f'cannot work with bridge "{name}": it is not on this machine',
+            why="the engine runs in a network of its own (rootless, or in a virtual machine)",
+            do="use an engine that runs on this machine itself",
+        )
+    return index
+
+
 def list_addresses(route: Any, index: int) -> dict[str, int]:
     """Return the IPv4 addresses of an interface with their prefix lengths."""
     return {

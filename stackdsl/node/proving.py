@@ -94,9 +94,12 @@ class Prover:
 
     async def close(self) -> None:
         """Give the namespaces back."""
-        for plug in self._plugs:
-            await netlinks.run_aside(partial(netlinks.delete, namespaces.name_outside(plug)))
-        self._plugs.clear()
+        plugs, self._plugs = self._plugs, []
+        for plug in plugs:
+            try:
+                await netlinks.run_aside(partial(netlinks.delete, namespaces.name_outside(plug)))
+            except errors.HostError as error:  # it goes with its namespace, a little later
+                self._tell(f"the cable of a proof is not removed: {error.what}")
         for place in self._places.values():
             if place is not None:
                 place.close()

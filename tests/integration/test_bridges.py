@@ -131,7 +131,7 @@ async def test_a_subnet_that_another_network_has_is_refused_with_its_name(
             assert caught.value.code == "host.network-taken"
             assert '"stackdsl-other"' in caught.value.why
     finally:
-        await found.call(bridges.remove_networks, found.api, "other")
+        await found.call(bridges.remove_networks, found.api, "stackdsl.run=other")
         found.close()
 
 
@@ -239,7 +239,7 @@ async def test_an_isolated_process_is_adopted_with_its_network(
     async with native.running(run) as second:
         shown = await second.node.execute("web", ["ip", "-4", "-o", "addr"])
         assert "10.201.7.10/24" in shown.stdout
-        assert [each.pid for each in second.of("web")][:1] in ([pid], [])
+        assert (await second.until("web", "ready")).pid == pid
 
 
 async def test_a_killed_node_leaves_no_interface_of_isolated_processes(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stackdsl.model import reports, services
-from stackdsl.node import leavings, reaping
+from stackdsl.model import errors, reports, services
+from stackdsl.node import endpoints, enginekeeping, leavings, reaping
 from tests.engines import Engine
 from tests.worlds import containing, native
 
@@ -96,6 +96,27 @@ async def test_when_node_and_controller_are_gone_labels_find_the_containers(
     await asyncio.to_thread(reaping.reap_marked, run.run_id, run.folder, 0.0)
     await asyncio.to_thread(leavings.reap, run.run_id, run.folder)
     assert await containing.ask(engine, "containers", all=True) == []
+
+
+def test_an_engine_that_was_cleared_of_a_run_is_not_looked_into_again(tmp_path: Path) -> None:
+    gone = endpoints.Endpoint(url="unix:///gone", source="a test")
+    enginekeeping.write_note(str(tmp_path), gone)
+    with pytest.raises(errors.HostError):
+        leavings.reap("some", str(tmp_path))
+    enginekeeping.note_cleared(str(tmp_path))
+    leavings.reap("some", str(tmp_path))
+
+
+async def test_a_run_that_ended_in_order_has_noted_that_its_engine_is_cleared(
+    state_home: Path, engine: Engine
+) -> None:
+    run = native.identity(state_home)
+    async with native.running(run) as living:
+        await living.node.start([containing.sh("web", COUNT)])
+        await living.until("web", "ready")
+        await living.node.leave("reap")
+    assert enginekeeping.read_note(run.folder, is_in_use=True) is None
+    assert enginekeeping.read_note(run.folder) is not None
 
 
 async def test_a_container_made_and_not_noted_does_not_stand_in_the_way(
