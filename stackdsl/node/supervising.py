@@ -288,10 +288,6 @@ class Replica:
         self._around.journal.note(self.spec.name, **fields)
         self._report(**more)
 
-    def tell_again(self) -> None:
-        """Report the state that stands once more."""
-        self._report(is_final=not self.is_alive)
-
     def _report(self, **more: Any) -> None:
         self._around.report(
             reports.StateReport(

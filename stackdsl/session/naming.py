@@ -40,11 +40,6 @@ class Chosen:
     rest: tuple[str, ...] = ()
 
 
-def is_run_alive(record: "stores.Record") -> bool:
-    """Whether a stored run still is something: owned, or adopted and left behind."""
-    return not record.is_ended
-
-
 def choose(
     words: Sequence[str],
     runs: "Sequence[stores.Record]",

@@ -14,7 +14,6 @@ from stackdsl.views import livewaits, statuses
 
 LINES_KEPT = 300
 LAST_LINES_KEPT = 8
-SETTLED = ("waiting", "ready", "completed", "stopped", "failed")
 OURS = ""
 
 
@@ -136,11 +135,6 @@ class LiveRun:
             row = self.rows.get(name)
             if row is not None and line.strip():
                 row.last_lines.append(line)
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether something is on its way."""
-        return any(row.state not in SETTLED for row in self.rows.values())
 
 
 def count_states(rows: Iterable[Row]) -> dict[str, int]:
