@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_LOOKS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Stat:
@@ -56,17 +58,23 @@ def read_parents() -> dict[int, int]:
 
 def children(pid: int) -> list[int]:
     """Return the children of a process, zombies included."""
-    found: list[int] = []
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return found
-    for thread in threads:
-        data = _read(f"/proc/{pid}/task/{thread}/children")
-        if data is None:
-            return _children_by_parent(pid)
-        found.extend(map(int, data.split()))
-    return found
+    for _ in range(_LOOKS):
+        found: list[int] = []
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return found
+        for thread in threads:
+            data = _read(f"/proc/{pid}/task/{thread}/children")
+            if data is None:
+                break
+            found.extend(map(int, data.split()))
+        else:
+            return found
+        if os.path.exists(f"/proc/{pid}/task/{thread}"):
+            break  # a kernel without these lists
+        # it ended meanwhile, and what it had started is another thread's by now: once more
+    return _children_by_parent(pid)
 
 
 def _children_by_parent(pid: int) -> list[int]:

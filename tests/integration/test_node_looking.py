@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -101,3 +103,22 @@ def test_children_are_seen_with_their_descent() -> None:
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
+
+
+def test_children_are_all_found_while_threads_come_and_go() -> None:
+    child = subprocess.Popen(["sleep", "1000"])
+    is_over = threading.Event()
+
+    def churn() -> None:
+        while not is_over.is_set():
+            threading.Thread(target=lambda: None).start()
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        assert all(child.pid in proctable.children(os.getpid()) for _ in range(300))
+    finally:
+        is_over.set()
+        churning.join()
+        child.kill()
+        child.wait()
