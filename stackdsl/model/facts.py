@@ -46,7 +46,8 @@ class HostFacts:
     nobody asked. ``subnets`` (CIDR) are those of its routes and of the engine's networks, those of
     the run itself left out. ``can_network``: interfaces, addresses and namespaces may be made.
     ``images_missing`` are (reference, why). ``builds`` are (context, fingerprint) of contexts that
-    were asked for. ``containers`` are those that were asked for and found."""
+    were asked for. ``containers`` are those that were asked for and found. ``folder`` is the run's
+    there, where that is another than here."""
 
     name: str
     kind: Literal["local", "ssh"] = "local"
@@ -65,6 +66,7 @@ class HostFacts:
     images_missing: tuple[tuple[str, str], ...] = ()
     builds: tuple[tuple[str, str], ...] = ()
     containers: tuple[FoundContainer, ...] = ()
+    folder: str = ""
     python: str = ""
     kernel: str = ""
 

@@ -113,8 +113,8 @@ class Leased:
     async def _enter(self, peer: calls.Peer, token: str, heard: int) -> None:
         """Let the controller in; what it has not heard of is told again."""
         if token != self._token:
-            raise errors.UsageError(
-                "usage.wrong-node",
+            raise errors.InternalError(
+                "internal.call",
                 "cannot enter the node: it is another one",
                 do="this is a bug of stackdsl: please report it",
             )
@@ -145,8 +145,8 @@ class Leased:
     async def _do(self, peer: calls.Peer, number: int, name: str, args: tuple[object, ...]) -> Any:
         """Answer a call of the node; made again after a lost connection, it is the same call."""
         if peer is not self._peer:
-            raise errors.UsageError(
-                "usage.wrong-node",
+            raise errors.InternalError(
+                "internal.call",
                 "cannot work for who has not entered",
                 do="this is a bug of stackdsl: please report it",
             )

@@ -59,11 +59,11 @@ class Sender:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             self._known.pop(file, None)
-            self._peer.push({"file": file, "offset": -1, "times": (), "data": ""})
+            self._peer.push({"file": file, "offset": -1})
             return False
         try:
             size = os.fstat(fd).st_size
-            is_anew = size < start
+            is_anew = size < start or file not in self._known
             start = 0 if is_anew else start
             if start < size:
                 start = max(start, upkeep.find_data(fd, start))
@@ -71,7 +71,7 @@ class Sender:
         finally:
             os.close(fd)
         end = start + len(data)
-        if data or is_anew or file not in self._known:
+        if data or is_anew:
             self._known[file] = end
             self._peer.push(
                 {

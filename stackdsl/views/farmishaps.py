@@ -19,9 +19,33 @@ TABLE: dict[str, tuple[str, str]] = {
         "known_hosts has no key for a host, so that nobody can tell whether it is the right one",
         "connect once with ssh and compare the fingerprint, or add what ssh-keyscan shows",
     ),
+    "host.no-forwarding": (
+        "a node was started, but its sshd does not let us through to its socket",
+        "allow it in sshd_config: AllowStreamLocalForwarding yes, which is the default",
+    ),
+    "host.no-python": (
+        "a host has no Python, or not the one that was named",
+        'install Python 3.11 or newer there, or name it: ssh(…, python="…")',
+    ),
     "host.no-session": (
         "sshd lets the account log in but run nothing",
         "let the account run commands there: its shell, ForceCommand, MaxSessions",
+    ),
+    "host.no-space": (
+        "what a node needs cannot be kept on a host: its disk, or the account's quota, is full",
+        "make room there; some 8 MB are needed",
+    ),
+    "host.no-sudo": (
+        "ssh(…, sudo=True) needs sudo without a password, which the account may not use",
+        "allow it (NOPASSWD in sudoers), or leave sudo=True out",
+    ),
+    "host.node-refused": (
+        "a host is reached, but no node could be started on it",
+        "see the reason and the last lines in the error",
+    ),
+    "host.python-old": (
+        "every Python that was found on a host is older than 3.11",
+        'install a newer one beside it, or name one: ssh(…, python="python3.12")',
     ),
     "host.ssh-config": (
         "~/.ssh/config, or a keyword of ssh(…), cannot be used",

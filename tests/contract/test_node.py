@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from stackdsl import ports
 from stackdsl.model import errors, probes, reports, services, specs
 from stackdsl.model.requests import RunIdentity, Wanted
 from tests.waiting import eventually_async
-from tests.worlds import memory, native
+from tests.worlds import far, memory, native, sshds
 
 # The engine stands before the first test looks at what is on the machine.
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("session_engine")]
@@ -26,6 +26,7 @@ class World:
     seen: list[reports.Report]
     identity: RunIdentity
     make: Callable[..., specs.ServiceSpec]
+    host: str = "local"
 
     def states(self, name: str) -> list[str]:
         return [r.state for r in self.seen if isinstance(r, reports.StateReport) and r.name == name]
@@ -111,14 +112,38 @@ async def _open_memory(run: RunIdentity) -> AsyncIterator[World]:
         task.cancel()
 
 
+@contextlib.asynccontextmanager
+async def _open_far(run: RunIdentity) -> AsyncIterator[World]:
+    async with far.running("edge", None) as living:
+        yield World(living.node, living.seen, run, _make_native, host="edge")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshds.Machine]:
+    """Yield a machine that has our bundle; it is there before a test looks what there is."""
+    with sshds.opened(tmp_path_factory.mktemp("net")) as net:
+        machine = net.start("edge")
+        far.send_ahead(machine)
+        yield machine
+
+
 @pytest.fixture(
-    params=[_open_native, _open_containers, _open_memory], ids=["native", "containers", "memory"]
+    params=[_open_native, _open_containers, _open_memory, _open_far],
+    ids=["native", "containers", "memory", "far"],
 )
-async def unbegun(request: pytest.FixtureRequest, state_home: Path) -> AsyncIterator[World]:
+async def unbegun(
+    request: pytest.FixtureRequest, state_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
     if request.param is _open_containers:
         request.getfixturevalue("engine")
+    if request.param is _open_far:
+        there: sshds.Machine = request.getfixturevalue("machine")
+        monkeypatch.setenv("HOME", str(there.home.parent.parent))
+        monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     async with request.param(native.identity(state_home)) as world:
         yield world
+    if request.param is _open_far:
+        far.wait_until_left(there)
 
 
 @pytest.fixture
@@ -129,7 +154,7 @@ async def world(unbegun: World) -> World:
 
 async def test_a_machine_can_be_observed_before_a_run_begins(unbegun: World) -> None:
     seen = await unbegun.node.observe(Wanted())
-    assert seen.name == "local"
+    assert seen.name == unbegun.host
     assert not any(address.startswith("127.") for address in seen.addresses)
 
 
