@@ -22,6 +22,8 @@ from stackdsl.node import (
 )
 
 _LOOK_TIMEOUT_S = 5.0
+# The engine's own, in every container of a network that it made.
+_NAME_SERVER = "127.0.0.11"
 
 
 class AttachedContainer:
@@ -241,7 +243,10 @@ class AttachedContainer:
             return (), ()
         at = titles.index("PID")
         pids = tuple((int(row[at]), str(row[-1])) for row in found.get("Processes") or ())
-        return pids, () if self.pid is None else listening.listeners_beside(self.pid)
+        if self.pid is None:
+            return pids, ()
+        seen = listening.listeners_beside(self.pid)
+        return pids, tuple(each for each in seen if each.address != _NAME_SERVER)
 
     def signal(self, number: int) -> None:
         """See `drivers.Driver`."""

@@ -18,13 +18,17 @@ _HEADER_BYTES = 8
 
 class Line(asyncio.Protocol):
     """One request and its answer, as it comes. ``on_data`` takes what comes, ``on_end`` is called
-    once when nothing more will."""
+    once when nothing more will. ``has_body``: an answer to HEAD has none, whatever its length
+    says."""
 
-    def __init__(self, on_data: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[], None], has_body: bool = True
+    ) -> None:
         self.opened: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.has_ended = False
         self._on_data = on_data
         self._on_end = on_end
+        self._has_body = has_body
         self._transport: asyncio.Transport | None = None
         self._head = b""
         self._status = 0
@@ -48,7 +52,9 @@ class Line(asyncio.Protocol):
             self._read_head(head.decode("latin-1"))
         if self._status >= 400:
             self._refusal += data
-            if len(self._refusal) >= int(self._fields.get("content-length", "0")):
+            if not self._has_body or len(self._refusal) >= int(
+                self._fields.get("content-length", "0")
+            ):
                 self.end()
         elif data and self._fields.get("transfer-encoding") == "chunked":
             self._take_chunks(data)
@@ -137,7 +143,7 @@ async def dial(
         Refused: the engine answered with an error.
     """
     text = b"" if body is None else json.dumps(body).encode()
-    line = Line(on_data, on_end)
+    line = Line(on_data, on_end, has_body=not request.startswith("HEAD "))
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             await asyncio.get_running_loop().create_unix_connection(

@@ -24,6 +24,8 @@ def explain_unready(
     reason = f"{seen} in {spec.start_timeout_s:g} s"
     check = next((trial.check for trial in missing if trial.check.port), None)
     if check is None:
+        if any("HEALTHCHECK" in trial.last for trial in missing):
+            return reason, "add HEALTHCHECK to the image's Dockerfile, or probe another way: ready="
         return reason, "find out what it waits for, or give it more start_timeout"
     return _explain_socket(spec, reason, [trial.last for trial in missing], check, listeners)
 
@@ -48,6 +50,11 @@ def _explain_socket(
             f"make it listen on {wanted} (me.bind, me.port), or give it more start_timeout",
         )
     where = ", ".join(f"{each.address}:{each.port}" for each in listeners)
+    if spec.container is not None or spec.namespace is not None:
+        return (
+            f"{reason}; it listens on {where}",
+            f"make it listen on 0.0.0.0:{check.port} (me.bind, me.port), or declare its own port",
+        )
     first = f"{listeners[0].address}:{listeners[0].port}"
     return (
         f"{reason}; it listens on {where}",

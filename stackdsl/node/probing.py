@@ -77,6 +77,7 @@ class Trial:
     tries: int = 0
     last: str = "not tried"
     counts: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, str] = field(default_factory=dict)
     _told_at: float = 0.0
     _scans: list[_Scan] | None = None
 
@@ -148,16 +149,18 @@ class Trial:
     def describe(self) -> str:
         """Return what was probed and what was seen, with numbers."""
         seen = ", ".join(
-            f"{text} {number} times" if number > 1 else text
-            for text, number in sorted(self.counts.items(), key=lambda item: -item[1])[:3]
+            f"{self.seen[kind]} {number} times" if number > 1 else self.seen[kind]
+            for kind, number in sorted(self.counts.items(), key=lambda item: -item[1])[:3]
         )
         return f"{self.check.label} {seen or self.last}"
 
     def _miss(self, seen: str = "refused") -> None:
         self.tries += 1
         self.last = seen
-        if seen in self.counts or len(self.counts) < 50:
-            self.counts[seen] = self.counts.get(seen, 0) + 1
+        kind = seen.partition(": ")[0]  # what follows may tell the time, and never be the same
+        if kind in self.counts or len(self.counts) < 50:
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+            self.seen[kind] = seen
         now = asyncio.get_running_loop().time()
         if now - self._told_at >= _REPORT_EVERY_S and self.subject.name:
             self._told_at = now

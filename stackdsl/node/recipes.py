@@ -83,7 +83,7 @@ def _compose(
     created, hosted = _sort_options(container.options)
     given = {
         "command": list(spec.argv) or None,
-        "environment": {key: value for key, value in spec.env if value is not None},
+        "environment": dict(spec.env),  # None takes a variable of the image out
         "user": spec.user,
         "working_dir": spec.cwd or None,
         "tty": spec.tty,
@@ -121,14 +121,23 @@ def _sort_options(
                 do="leave it out",
             )
         if name in containers.RUN_CREATE_KWARGS:
-            created[name] = value
+            created[name] = _thaw(value)
         elif name in containers.RUN_HOST_CONFIG_KWARGS:
-            hosted[name] = value
+            hosted[name] = _thaw(value)
         else:
             raise _unknown_option(
                 name, [*containers.RUN_CREATE_KWARGS, *containers.RUN_HOST_CONFIG_KWARGS]
             )
     return created, hosted
+
+
+def _thaw(value: object) -> object:
+    """Return lists where the model holds tuples: the SDK takes nothing else."""
+    if isinstance(value, tuple):
+        return [_thaw(one) for one in value]
+    if isinstance(value, Mapping):
+        return {name: _thaw(one) for name, one in value.items()}
+    return value
 
 
 def _unknown_option(name: str, known: list[str]) -> errors.ServiceError:

@@ -60,6 +60,37 @@ async def test_the_environment_is_what_was_declared(state_home: Path) -> None:
     assert names == {"A", "PATH", "HOME", "HOSTNAME"}
 
 
+async def test_none_takes_a_variable_of_the_image_out(state_home: Path) -> None:
+    spec = containing.container(
+        "job", "/bin/env", kind="task", output_wanted=True, env=(("PATH", None), ("LANG", "C")),
+        container_fields={"init": False},
+    )  # fmt: skip
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([spec])
+        done = await living.until("job", "completed")
+    # the engine's own default, not the image's
+    assert "PATH=/usr/local" not in (done.output or "")
+
+
+async def test_lists_among_the_engines_options_arrive(state_home: Path, engine: Engine) -> None:
+    options = {
+        "security_opt": ("no-new-privileges",),
+        "ulimits": ({"Name": "nofile", "Soft": 99, "Hard": 99},),
+        "entrypoint": ("sh", "-c"),
+        "group_add": ("1000",),
+        "devices": ("/dev/null:/dev/nil:rwm",),
+    }
+    fields = {"options": tuple(options.items())}
+    spec = containing.container("web", "ulimit -n; sleep 1000", container_fields=fields)
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([spec])
+        ready = await living.until("web", "ready")
+        seen = await containing.ask(engine, "inspect_container", ready.container)
+        await native.holds(lambda: "99" in log_of(state_home, "web"))
+    assert seen["HostConfig"]["SecurityOpt"] == ["no-new-privileges"]
+    assert seen["HostConfig"]["GroupAdd"] == ["1000"]
+
+
 async def test_user_folder_and_limits_are_the_containers(state_home: Path, engine: Engine) -> None:
     spec = containing.sh(
         "job",
@@ -236,6 +267,35 @@ async def test_a_file_in_the_container_makes_it_ready(state_home: Path) -> None:
     async with native.running(native.identity(state_home)) as living:
         await living.node.start([containing.sh("web", script, ready=(check,))])
         await living.until("web", "ready")
+
+
+async def test_a_file_that_is_not_in_the_container_is_told(state_home: Path) -> None:
+    check = specs.Check(probe=probes.File(path="/made"))
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([containing.sh("web", SERVE, ready=(check,), start_timeout_s=1.5)])
+        failed = await living.until("web", "failed")
+    assert "file /made does not exist" in failed.reason
+    assert "did not answer" not in failed.reason
+
+
+async def test_a_container_that_listens_on_nothing_is_told_so(state_home: Path) -> None:
+    check = specs.Check(probe=probes.Tcp(), host="127.0.0.1", port=7000)
+    async with native.running(native.identity(state_home)) as living:
+        bridge = specs.Network(
+            name="shop",
+            bridge="sd-shop",
+            subnet="10.202.9.0/24",
+            gateway="10.202.9.1",
+            is_engine=True,
+        )
+        await living.node.set_network(bridge)
+        spec = containing.sh(
+            "web", SERVE, ready=(check,), start_timeout_s=0.5,
+            container_fields={"network": "shop"},
+        )  # fmt: skip
+        await living.node.start([spec])
+        failed = await living.until("web", "failed")
+    assert "it listens on nothing" in failed.reason
 
 
 async def test_the_images_health_makes_it_ready(state_home: Path) -> None:

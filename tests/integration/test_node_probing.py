@@ -130,6 +130,28 @@ async def test_another_status_is_told_when_time_is_up(
     assert "answered 503 Busy" in failed.reason
 
 
+async def test_a_body_that_says_why_is_told_with_its_status(
+    living: native.NativeNode, http: Http
+) -> None:
+    said = b"the pool is full"
+    http.answer(b"HTTP/1.1 503 Busy\r\ncontent-length: %d\r\n\r\n%s" % (len(said), said))
+    await living.node.start([waiting("api", http.check(), start_timeout_s=0.3)])
+    failed = await living.until("api", "failed")
+    assert "answered 503 Busy: the pool is full" in failed.reason
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>no</html>", b"\x00\x01", b"\xff"], ids=["page", "binary", "not text"]
+)
+async def test_a_body_that_nobody_would_read_is_not_told(
+    living: native.NativeNode, http: Http, body: bytes
+) -> None:
+    http.answer(BUSY.replace(b"length: 0\r\n\r\n", b"length: %d\r\n\r\n" % len(body)) + body)
+    await living.node.start([waiting("api", http.check(), start_timeout_s=0.3)])
+    failed = await living.until("api", "failed")
+    assert "503 Busy:" not in failed.reason
+
+
 @pytest.mark.parametrize(
     "body",
     [
