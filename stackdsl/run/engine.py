@@ -148,7 +148,7 @@ class Engine:
             self.events.emit(
                 "step", step_id, was="begun", state="failed", reason=error.what if error else ""
             )
-            walk.fail(step_id, error)
+            self.ledger.keep_waiting(walk.fail(step_id, error), step_id.partition(":")[2])
             if not walk.keep_going:
                 walk.cancel()
 
@@ -370,7 +370,7 @@ class Engine:
         """Let the replicas whose start waits for a failed step have failed with its error; one
         whose forerunner lives, which would have been stopped after that step, lives on."""
         hide = self.events.hide
-        for other in walk.open_steps:
+        for other in walk.steps:  # one that another failure keeps from starting has this one too
             if other.kind in ("start", "task") and step.id in other.needs:
                 replica = self.ledger.replicas[other.subject]
                 if replica.state in states.ALIVE:

@@ -1,7 +1,7 @@
 """What is known of each replica now: states, reasons, and who waits for them to change."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from stackdsl.model import errors, plans, states, times
@@ -79,6 +79,13 @@ class Ledger:
             for name, replica in sorted(self.replicas.items())
             if replica.state != "waiting"
         )
+
+    def keep_waiting(self, steps: Iterable[plans.Step], failed: str) -> None:
+        """Let the replicas that these steps would start say what failed that they wait for."""
+        names = {step.subject for step in steps if step.kind in ("start", "task")} - {failed}
+        for replica in (self.replicas[name] for name in sorted(names & self.replicas.keys())):
+            if replica.state == "waiting":
+                self.set_state(replica, "waiting", reason=f"{failed} failed")
 
     def set_state(
         self,

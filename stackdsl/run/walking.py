@@ -48,6 +48,11 @@ class Walk:
         return self._is_cancelled
 
     @property
+    def steps(self) -> tuple[plans.Step, ...]:
+        """All steps, in plan order."""
+        return tuple(self._steps.values())
+
+    @property
     def open_steps(self) -> tuple[plans.Step, ...]:
         """Steps that are neither done nor failed, in plan order."""
         return tuple(step for step in self._steps.values() if step.id in self._open)
@@ -79,20 +84,23 @@ class Walk:
                 self._queue(self._steps[waiter])
         self._check_end()
 
-    def fail(self, step_id: str, error: errors.StackError | None) -> None:
-        """Mark a step failed, and everything behind it unreachable."""
+    def fail(self, step_id: str, error: errors.StackError | None) -> list[plans.Step]:
+        """Mark a step failed, and everything behind it unreachable; return what is behind it."""
         if step_id not in self._open:
-            return
+            return []
         if error is not None:
             self.failures.append(error)
         work = [step_id]
+        behind: list[plans.Step] = []
         while work:
             current = work.pop()
             if current in self._open:
                 self._open.discard(current)
                 self.failed.add(current)
+                behind.append(self._steps[current])
                 work.extend(self._waiters.get(current, ()))
         self._check_end()
+        return behind[1:]
 
     def cancel(self) -> None:
         """Begin nothing more and end the walk."""

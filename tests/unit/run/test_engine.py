@@ -83,7 +83,8 @@ async def test_a_failed_need_keeps_its_dependents_from_starting(tmp_path: Path) 
             await eng.carry_out(plan.steps, keep_going=True)
         assert caught.value.code == "run.task-failed"
         assert ["api"] not in started(node)
-        assert eng.ledger.replicas["api"].state == "waiting"
+        api = eng.ledger.replicas["api"]
+        assert (api.state, api.reason) == ("waiting", "migrate failed")
         assert eng.ledger.replicas["cache"].state == "ready"
 
 

@@ -106,6 +106,16 @@ async def test_a_link_that_no_packet_passes_fails_its_caller_with_the_cause() ->
     assert (api.state, api.why, api.do) == ("failed", error.why, error.do)
 
 
+async def test_a_service_that_another_failure_keeps_from_starting_fails_by_its_own_too() -> None:
+    node = memory.MemoryNode(missing=["shop:1"])
+    node.unreachable["10.1.0.2:5432"] = "refused"
+    async with running(node) as eng:
+        with pytest.raises(errors.StackError):
+            await eng.carry_out(STEPS, keep_going=True)
+        api = eng.ledger.replicas["api"]
+        assert (api.state, api.why) == ("failed", "refused")
+
+
 async def test_progress_of_an_image_is_told_of_its_step() -> None:
     node = memory.MemoryNode()
     async with running(node) as eng:
