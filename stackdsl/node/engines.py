@@ -224,18 +224,8 @@ def _connect(endpoint: endpoints.Endpoint) -> tuple[Any, facts.Engine]:
         )
     installed.make_importable()
     from docker import constants
-    from docker.api import client
-    from docker.transport import unixconn
 
-    # its own leaves the socket to the garbage collector where connecting fails
-    connection: Any = unixconn.UnixHTTPConnection
-    connection.connect = _connect_socket
-    api: Any = client.APIClient(
-        base_url=endpoint.url,
-        version=constants.MINIMUM_DOCKER_API_VERSION,
-        timeout=_CALL_TIMEOUT_S,
-        max_pool_size=_THREADS,
-    )
+    api = _make_client(endpoint)
     try:
         version = translate(endpoint, api.version, api_version=False)
         agreed = _agree(endpoint, version, constants.DEFAULT_DOCKER_API_VERSION)
@@ -252,6 +242,39 @@ def _connect(endpoint: endpoints.Endpoint) -> tuple[Any, facts.Engine]:
         api=agreed,
         is_direct=not is_far,
     )
+
+
+def _make_client(endpoint: endpoints.Endpoint) -> Any:
+    """Return the SDK's low-level client, not connected.
+
+    Raises:
+        HostError: the docker command's settings, which it reads, cannot be used.
+    """
+    from docker import constants
+    from docker import errors as docker_errors
+    from docker.api import client
+    from docker.transport import unixconn
+    from docker.utils import config
+
+    # its own leaves the socket to the garbage collector where connecting fails
+    connection: Any = unixconn.UnixHTTPConnection
+    connection.connect = _connect_socket
+    try:
+        return client.APIClient(
+            base_url=endpoint.url,
+            version=constants.MINIMUM_DOCKER_API_VERSION,
+            timeout=_CALL_TIMEOUT_S,
+            max_pool_size=_THREADS,
+        )
+    except (docker_errors.DockerException, ValueError, TypeError, AttributeError) as error:
+        # it takes the file's values as they come
+        raise errors.HostError(
+            "host.engine-refused",
+            "cannot work with the Docker engine: the docker command's settings cannot be read",
+            why=f"{config.find_config_file()}: {error}",
+            do="correct that file (`docker login` writes logins into it), or name another folder"
+            " in DOCKER_CONFIG",
+        ) from error
 
 
 def _connect_socket(connection: Any) -> None:

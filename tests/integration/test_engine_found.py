@@ -195,3 +195,16 @@ async def test_an_engine_that_dies_is_reached_no_longer_and_again_when_it_is_bac
             assert await found.call(found.api.ping)
         finally:
             found.close()
+
+
+@pytest.mark.parametrize("text", ['{"auths": {"shop": "none"}}', "[]", '{"proxies": 3}'])
+async def test_settings_of_the_docker_command_that_are_none_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "config.json").write_text(text)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+    error = await refused({"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"})
+
+    assert "settings cannot be read" in error.what
+    assert f"{tmp_path}/config.json" in error.why
