@@ -231,7 +231,7 @@ def test_do_of_a_task_that_fails_exits_1_with_its_output(cli: Any, write_stack: 
 def test_clean_removes_the_folders_of_ended_runs_only(cli: Any, shop: Path) -> None:
     cli("run", shop, "--copy", "two", "--until-ready")
 
-    assert cli.json("clean") == {"runs": [], "folders": ["shop@two"]}
+    assert cli.json("clean") == {"runs": [], "folders": ["shop@two"], "volumes": []}
     assert cli.states("shop")["worker"] == "ready"
 
 
