@@ -268,10 +268,11 @@ def _make_client(endpoint: endpoints.Endpoint) -> Any:
         )
     except (docker_errors.DockerException, ValueError, TypeError, AttributeError) as error:
         # it takes the file's values as they come
+        file: Any = config.find_config_file()  # its stubs allow bytes
         raise errors.HostError(
             "host.engine-refused",
             "cannot work with the Docker engine: the docker command's settings cannot be read",
-            why=f"{config.find_config_file()}: {error}",
+            why=f"{file}: {error}",
             do="correct that file (`docker login` writes logins into it), or name another folder"
             " in DOCKER_CONFIG",
         ) from error
