@@ -166,11 +166,13 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
-    """A file to make under the replica's folder: content, or an absolute path to copy."""
+    """A file to make under the replica's folder: content, an absolute path to copy, or what a
+    symbolic link names."""
 
     path: str
     text: str | None = None
     copy: str | None = None
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

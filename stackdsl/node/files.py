@@ -58,12 +58,7 @@ def _write(
         made.append(parent)
         parent = os.path.dirname(parent)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    if file.copy is not None:
-        made += _copy(file.copy, path)
-    else:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8", newline="") as stream:
-            stream.write(file.text or "")
+    made += _fill(file, path)
     if spec.container is not None:
         for each in (*made, path):
             if not os.path.islink(each):
@@ -71,6 +66,20 @@ def _write(
     if owner is not None:
         for each in (*made, path):
             os.chown(each, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def _fill(file: specs.RenderedFile, path: str) -> list[str]:
+    """Make what is at a path; return what was made below it."""
+    if file.copy is not None:
+        return _copy(file.copy, path)
+    if file.link is not None:
+        if not os.path.lexists(path):
+            os.symlink(file.link, path)
+        return []
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(fd, "w", encoding="utf-8", newline="") as stream:
+        stream.write(file.text or "")
+    return []
 
 
 def _copy(source: str, path: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from stackdsl.model import errors, reports
 from stackdsl.model.requests import RunIdentity
-from stackdsl.node import native, serving, surroundingenv, unpacking
+from stackdsl.node import native, receiving, serving, surroundingenv, unpacking
 from stackdsl.wire import calls
 
 # Nobody has come yet: the connection that sent us here may have broken.
@@ -45,6 +45,7 @@ class Leased:
         self._on_lost: Callable[[], None] = lambda: None
         self._peer: calls.Peer | None = None
         self._others: set[calls.Peer] = set()
+        self._receivers: dict[calls.Peer, receiving.Receiver] = {}
         self._heard_at = time.monotonic() - lease_s + ARRIVAL_S
         self._kept: deque[tuple[int, reports.Report]] = deque()
         self._last = 0
@@ -83,8 +84,12 @@ class Leased:
                 "heard": bound(self._hear),
                 "logs": bound(self._send_logs),
                 "log_sizes": bound(self._tell_log_sizes),
+                "missing_files": bound(self._find_missing_files),
+                "open_file": bound(self._open_file),
+                "close_file": bound(self._close_file),
                 "bye": bound(self._say_bye),
             },
+            on_bytes=lambda data: self._take_bytes(peer, data),
             on_lost=self._forget,
             name="the controller",
         )
@@ -93,6 +98,9 @@ class Leased:
 
     def _forget(self, peer: calls.Peer) -> None:
         self._others.discard(peer)
+        receiver = self._receivers.pop(peer, None)
+        if receiver is not None:
+            receiver.abandon()
         if peer is not self._peer:
             return
         self._peer = None
@@ -113,11 +121,7 @@ class Leased:
     async def _enter(self, peer: calls.Peer, token: str, heard: int) -> None:
         """Let the controller in; what it has not heard of is told again."""
         if token != self._token:
-            raise errors.InternalError(
-                "internal.call",
-                "cannot enter the node: it is another one",
-                do="this is a bug of stackdsl: please report it",
-            )
+            raise _foreign()
         before, self._peer = self._peer, peer
         if before is not None:
             before.close()
@@ -145,11 +149,7 @@ class Leased:
     async def _do(self, peer: calls.Peer, number: int, name: str, args: tuple[object, ...]) -> Any:
         """Answer a call of the node; made again after a lost connection, it is the same call."""
         if peer is not self._peer:
-            raise errors.InternalError(
-                "internal.call",
-                "cannot work for who has not entered",
-                do="this is a bug of stackdsl: please report it",
-            )
+            raise _foreign()
         self._heard_at = time.monotonic()
         task = self._answers.get(number)
         if task is None:
@@ -208,6 +208,38 @@ class Leased:
             return {}
         return self._node.log_keeper.sizes()
 
+    # --- what is sent ----------------------------------------------------------------------------
+
+    def _folder(self, token: str) -> str:
+        identity = None if self._node is None else self._node.identity
+        if token != self._token or identity is None:
+            raise _foreign()
+        return identity.folder
+
+    async def _find_missing_files(
+        self, _peer: calls.Peer, token: str, keys: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Return which files of the run are not here."""
+        self._heard_at = time.monotonic()
+        return receiving.find_missing(self._folder(token), keys)
+
+    async def _open_file(self, peer: calls.Peer, token: str, key: str) -> None:
+        """Begin to take a file in."""
+        self._heard_at = time.monotonic()
+        if peer not in self._receivers:
+            self._receivers[peer] = receiving.Receiver(self._folder(token))
+        self._receivers[peer].open(key)
+
+    def _take_bytes(self, peer: calls.Peer, data: bytes) -> None:
+        receiver = self._receivers.get(peer)
+        if receiver is not None:
+            receiver.take(data)
+
+    async def _close_file(self, peer: calls.Peer, token: str) -> None:
+        """Keep the file that was taken in."""
+        self._folder(token)
+        self._receivers[peer].close()
+
     # --- the surroundings -------------------------------------------------------------------------
 
     async def _settle_environment(self) -> None:
@@ -250,6 +282,14 @@ class Leased:
                 remove(path)
             except OSError:
                 break  # the system has tidied up before us
+
+
+def _foreign() -> errors.InternalError:
+    return errors.InternalError(
+        "internal.call",
+        "cannot work for who has not entered, or has no run here",
+        do="this is a bug of stackdsl: please report it",
+    )
 
 
 async def _serve(listener: socket.socket, token: str, lease_s: float, source: str) -> None:

@@ -12,10 +12,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from stackdsl.model import errors, facts, places
+from stackdsl.model import errors, facts, places, specs
 from stackdsl.model.requests import Observed, RunIdentity, Wanted
 from stackdsl.node import client
-from stackdsl.reach import booting, bundles, channels, connecting, logcopies
+from stackdsl.reach import booting, bundles, channels, connecting, logcopies, sending
 from stackdsl.wire import calls
 
 HEARTBEAT_S = 3.0
@@ -204,6 +204,43 @@ class FarNode(client.RemoteNode):
             self._copies.adopt({one.name for one in stands})
             self._begin_logs()
         return [dataclasses.replace(one, host=self.name) for one in stands]
+
+    async def start(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.start`; files that are copied are sent first."""
+        await super().start(await self._send_files(wanted))
+
+    async def announce(self, wanted: Sequence[specs.ServiceSpec]) -> None:
+        """See `ports.Node.announce`; who copies files is told of when they are sent."""
+        plain = [spec for spec in wanted if not any(file.copy for file in spec.files)]
+        if plain:
+            await super().announce(plain)
+
+    async def _send_files(self, wanted: Sequence[specs.ServiceSpec]) -> Sequence[specs.ServiceSpec]:
+        if not any(file.copy for spec in wanted for file in spec.files):
+            return wanted
+        loop = asyncio.get_running_loop()
+        made, sources = await loop.run_in_executor(
+            None, sending.rewrite, wanted, self._folder_there
+        )
+        while True:
+            await self._current()
+            try:
+                await self._send(sources)
+            except (errors.HostError, channels.ChannelRefused) as error:
+                if isinstance(error, errors.HostError) and error.code != "host.connection-lost":
+                    raise
+                await asyncio.sleep(_RETRY_S)  # control notices it too, and comes back or gives up
+            else:
+                return made
+
+    async def _send(self, sources: Sequence[sending.Source]) -> None:
+        peer = calls.Peer(name=self.name)
+        connection = await self._connector.connect(self._place)
+        await connection.open_channel(self.standing.socket, peer)
+        try:
+            await sending.send(peer, self.standing.token, sources)
+        finally:
+            peer.close()
 
     async def leave(self, mode: Literal["reap", "adopt"]) -> None:
         """See `ports.Node.leave`; returns when the logs are here too."""

@@ -8,6 +8,10 @@ TABLE: dict[str, tuple[str, str]] = {
             " passphrase, or ssh(…, user=…, key=…)"
         ),
     ),
+    "host.file-refused": (
+        "a file that was sent to a host cannot be kept there",
+        "see the reason: room on its disk, or permissions of the account's own folders",
+    ),
     "host.key-changed": (
         "a host shows another key than the one in known_hosts",
         (

@@ -2,7 +2,8 @@
 
 A frame is a call ``{"id", "call", "args"}``, its answer ``{"id", "value"}`` or ``{"id", "error"}``,
 or a push ``{"push": value}``. Both ends may call. Answers come in any order; a call with the id 0
-wants none. What is no frame ends the stream.
+wants none. A length with its highest bit set is that of plain bytes. What is no frame ends the
+stream.
 """
 
 import asyncio
@@ -14,20 +15,22 @@ from stackdsl.model import errors
 from stackdsl.wire import codec
 
 FRAME_LIMIT_BYTES = 64 * 1024 * 1024
+_BYTES_BIT = 0x80000000
 
 Handler = Callable[..., Awaitable[object]]
 
 
 class Peer(asyncio.Protocol):
     """One end of a stream. ``handlers`` answer calls by name; those in ``waits`` are given up when
-    the stream ends, the others are seen through. ``on_push`` takes pushes; ``on_lost`` is called
-    once when the stream ends."""
+    the stream ends, the others are seen through. ``on_push`` takes pushes, ``on_bytes`` plain
+    bytes; ``on_lost`` is called once when the stream ends."""
 
     def __init__(
         self,
         handlers: dict[str, Handler] | None = None,
         *,
         on_push: Callable[[Any], None] | None = None,
+        on_bytes: Callable[[bytes], None] | None = None,
         on_lost: Callable[["Peer"], None] | None = None,
         name: str = "the other end",
         waits: Container[str] = (),
@@ -35,6 +38,7 @@ class Peer(asyncio.Protocol):
         self._handlers = handlers or {}
         self._waits = waits
         self._on_push = on_push
+        self._on_bytes = on_bytes
         self._on_lost = on_lost
         self._name = name
         self._buffer = bytearray()
@@ -79,6 +83,8 @@ class Peer(asyncio.Protocol):
         position = 0
         while len(self._buffer) - position >= 4:
             length = int.from_bytes(self._buffer[position : position + 4], "big")
+            is_plain = bool(length & _BYTES_BIT)
+            length &= ~_BYTES_BIT
             if length > FRAME_LIMIT_BYTES:
                 self.close()
                 return
@@ -86,6 +92,10 @@ class Peer(asyncio.Protocol):
                 break
             body = bytes(self._buffer[position + 4 : position + 4 + length])
             position += 4 + length
+            if is_plain:
+                if self._on_bytes is not None:
+                    self._on_bytes(body)
+                continue
             try:
                 self._take(json.loads(body))
             except (ValueError, TypeError, KeyError, errors.InternalError):
@@ -189,6 +199,11 @@ class Peer(asyncio.Protocol):
     def push(self, value: object) -> None:
         """Send a value that needs no answer; never waits."""
         self._send({"push": codec.encode(value)})
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send plain bytes; never waits."""
+        if self._transport is not None and not self.is_lost:
+            self._transport.write((len(data) | _BYTES_BIT).to_bytes(4, "big") + data)
 
     async def drain(self) -> None:
         """Wait until the stream takes more."""

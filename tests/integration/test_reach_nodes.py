@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stackdsl.model import errors, places
+from stackdsl.model import errors, places, specs
 from stackdsl.model.requests import Wanted
 from stackdsl.node import following
 from stackdsl.reach import booting, bundles, connecting, farnodes
@@ -160,6 +160,44 @@ async def test_a_flood_of_output_arrives_whole_while_calls_are_answered(
         await edge.until("job", "completed")
     data = b"".join(c.data for c in following.LogReader(run.folder).read_all())
     assert data == b"".join(b"%d\n" % n for n in range(1, 1000001))
+
+
+async def test_files_and_folders_that_are_copied_are_sent_with_their_modes(
+    net: sshds.Net, state_home: Path
+) -> None:
+    net.start("edge")
+    source = state_home / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "tool").write_bytes(bytes(range(256)) * 4000)
+    (source / "deep" / "tool").chmod(0o755)
+    (source / "link").symlink_to("deep/tool")
+    async with far.running("edge", native.identity(state_home)) as edge:
+        there = state_home / "there"
+        spec = native.spec(
+            "job",
+            *("sh", "-c", "stat -c %a conf/deep/tool; cat note; cat conf/link | wc -c"),
+            kind="task",
+            output_wanted=True,
+            dir=str(there),
+            cwd=str(there),
+            files=(
+                specs.RenderedFile(path="conf", copy=str(source)),
+                specs.RenderedFile(path="note", text="hello\n"),
+            ),
+        )
+        await edge.node.start([spec])
+        assert (await edge.until("job", "completed")).output == "755\nhello\n1024000"
+
+
+async def test_a_file_to_be_copied_that_is_missing_is_told(
+    net: sshds.Net, state_home: Path
+) -> None:
+    net.start("edge")
+    async with far.running("edge", native.identity(state_home)) as edge:
+        missing = specs.RenderedFile(path="note", copy="/nonexistent/note")
+        with pytest.raises(errors.ServiceError) as caught:
+            await edge.node.start([native.spec("job", "true", files=(missing,))])
+    assert caught.value.code == "start.files"
 
 
 async def test_a_cut_connection_is_survived_and_no_report_is_missed(
