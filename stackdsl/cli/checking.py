@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from stackdsl.cli import choosing, streams
+from stackdsl.cli import asides, choosing, streams
 from stackdsl.model import errors, plans
 from stackdsl.session import stacks
 
@@ -13,8 +13,9 @@ def validate(words: Sequence[str], option: str | None, *, as_json: bool) -> int:
     file, rest = _find_file(words, option)
     choosing.refuse_rest(rest, "validate")
     try:
-        stack = stacks.load(file)
-        plan = stack.plan()
+        with asides.beside():
+            stack = stacks.load(file)
+            plan = stack.plan()
     except errors.StackError as error:
         if not as_json:
             raise
@@ -83,16 +84,17 @@ def plan(
     from stackdsl.session import looking
     from stackdsl.views import plans as plan_views
 
-    if is_offline or facts_file is not None:
-        stack = _load_part(*_find_file(words, option))
-        seen = looking.read_facts(facts_file) if facts_file else stacks.assume_facts()
-        made = looking.plan_for(stack, seen, copy, places.state_root())
-    else:
-        with choosing.open_records() as (store, records):
-            chosen = choosing.choose_file(words, option, records)
-            assert chosen.file is not None
-            stack = _load_part(chosen.file, chosen.rest)
-            made = asyncio.run(looking.plan_here(stack, store, copy))
+    with asides.beside():
+        if is_offline or facts_file is not None:
+            stack = _load_part(*_find_file(words, option))
+            seen = looking.read_facts(facts_file) if facts_file else stacks.assume_facts()
+            made = looking.plan_for(stack, seen, copy, places.state_root())
+        else:
+            with choosing.open_records() as (store, records):
+                chosen = choosing.choose_file(words, option, records)
+                assert chosen.file is not None
+                stack = _load_part(chosen.file, chosen.rest)
+                made = asyncio.run(looking.plan_here(stack, store, copy))
     if as_json:
         streams.print_json(plan_views.plan_json(made))
     else:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from stackdsl.cli import choosing
+from stackdsl.cli import asides, choosing
 from stackdsl.model import errors, graphs, plans
 from stackdsl.registry import store as stores
 from stackdsl.session import stacks
@@ -59,7 +59,8 @@ def _view(words: Sequence[str], option: str | None, kind: str) -> graphs.GraphVi
         import asyncio  # here and below: a wrong call ends without them
 
         made, states = asyncio.run(_ask_run(record))
-    source = made or stacks.load(chosen.file).plan()
+    with asides.beside():
+        source = made or stacks.load(chosen.file).plan()
     from stackdsl.plan import graphs as planned
 
     look = planned.view_dependencies if kind == "dependency" else planned.view_topology

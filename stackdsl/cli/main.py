@@ -1,17 +1,20 @@
 """The program `stackdsl`: runs one command and turns what went wrong into an exit code."""
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 INTERRUPTED = 130
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 1 a service or step failed; 2 the stack or
     the call is wrong; 3 a host lacks something or is not reached; 130 interrupted; 143 ended."""
+    _prepare_streams()
     try:
         code = _run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -20,7 +23,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up_output()
         return 0
+    except OSError as error:
+        if not _is_unwritten(error):
+            raise
+        _give_up_output()
+        return _tell(_unwritten(error))
     return code
+
+
+def _prepare_streams() -> None:
+    """Let neither a stream that was closed nor a character that an encoding lacks end a command."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        # nothing that is opened later may be taken for a standard stream
+        while (spare := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(spare, True)
+        os.close(spare)
+        # open to the end, as those are that they stand for
+        sys.stdin = sys.stdin or open(0)  # noqa: SIM115
+        sys.stdout = sys.stdout or open(1, "w")  # noqa: SIM115
+        sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
 
 
 def program() -> NoReturn:
@@ -49,7 +74,7 @@ def _run(arguments: list[str]) -> int:
     except (BrokenPipeError, KeyboardInterrupt):
         raise
     except Exception as error:  # around the whole command: nobody sees our frames unasked
-        if _is_traceback_wanted():
+        if _is_traceback_wanted() or _is_unwritten(error):
             raise
         bug = errors.InternalError(
             "internal.command",
@@ -66,8 +91,10 @@ def _tell(error: "Exception") -> int:
     from stackdsl.views import problems
 
     assert isinstance(error, errors.StackError)
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
+    except OSError:  # whoever read has gone, or there is no room
+        _give_up_output()
     if _is_traceback_wanted():
         import traceback
 
@@ -76,6 +103,22 @@ def _tell(error: "Exception") -> int:
     with contextlib.suppress(OSError):  # whoever read has gone; the exit code still tells
         print(text, file=sys.stderr, flush=True)
     return error.exit_code
+
+
+def _is_unwritten(error: Exception) -> bool:
+    """Whether something that was printed could not be written: what is written to files of ours
+    has errors of its own."""
+    return isinstance(error, OSError) and error.errno in _UNWRITTEN and error.filename is None
+
+
+def _unwritten(error: OSError) -> "Exception":
+    from stackdsl.model import errors
+
+    return errors.UsageError(
+        "usage.unwritten",
+        f"cannot write to standard output: {error.strerror}",
+        do="send it to where there is room for it",
+    )
 
 
 def _is_traceback_wanted() -> bool:

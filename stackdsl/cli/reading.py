@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from stackdsl.cli import choosing, streams
+from stackdsl.cli import asides, choosing, streams
 from stackdsl.model import errors
 from stackdsl.model.data import dataclass
 from stackdsl.session import background, outputs, preparing, recalling, remains, stacks
@@ -70,7 +70,8 @@ def _find_source(
         record, left = choosing.choose_run(words, option, records)
     except errors.UsageError:
         if word is not None and os.path.isfile(word):
-            run = stacks.load(word).name
+            with asides.beside():
+                run = stacks.load(word).name
             if run in ended:
                 return _ended(store, run, rest)
         elif not records and option is None and ended:

@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from stackdsl.cli import choosing, showing, streams
+from stackdsl.cli import asides, choosing, showing, streams
 from stackdsl.model import errors
 from stackdsl.session import controlling, fronting, nodes, stacks
 from stackdsl.views import problems
@@ -45,16 +45,17 @@ def run(
         stdin=_find_stdin() if debug is not None else None,
     )
     try:
-        code = asyncio.run(
-            fronting.run_in_front(
-                load,
-                options=options,
-                reload=stacks.load,
-                view=view,
-                until_ready=until_ready,
-                spawned=spawned,
+        with asides.beside():
+            code = asyncio.run(
+                fronting.run_in_front(
+                    load,
+                    options=options,
+                    reload=stacks.load,
+                    view=view,
+                    until_ready=until_ready,
+                    spawned=spawned,
+                )
             )
-        )
     except errors.StackError as error:
         _tell([*view.failures, error])
         return error.exit_code

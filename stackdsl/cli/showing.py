@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from stackdsl.cli import screens, streams, telling
+from stackdsl.cli import asides, screens, streams, telling
 from stackdsl.model import errors, events, plans
 from stackdsl.node import following
 from stackdsl.session import outputs
@@ -67,14 +67,15 @@ class FrontView:
             foot=self._say_keys,
             on_quit=_interrupt,
         )
-        try:
-            await self._draw(answers, run, view, early[-1].seq if early else 0)
-        finally:
-            self._live = None
-            await view.close()
+        with asides.off_screen(run.tell) as printed:
+            try:
+                await self._draw(answers, run, view, early[-1].seq if early else 0)
+            finally:
+                self._live = None
+                await view.close()
         width, _ = view.screen.size
         text = liveends.format_end(run, paint, now_s=time.time(), width=width)
-        await view.screen.leave(text)
+        await view.screen.leave("\n".join([*printed, text]))
 
     async def _read_early(self, answers: "answering.Answers") -> list[events.Event]:
         """Return what happens in the first moment of a run."""

@@ -40,14 +40,6 @@ def width_of(stream: IO[str]) -> int | None:
         return None
 
 
-def prepare() -> None:
-    """Let no character that an encoding lacks end a command."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")
-
-
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     import json

@@ -289,6 +289,10 @@ _TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | farmishaps.TABLE | {
         "the file of --output cannot be written",
         "name a file in a folder that exists and may be written to",
     ),
+    "usage.unwritten": (
+        "standard output goes to where nothing can be written, as to a disk that is full",
+        "send it to where there is room for it",
+    ),
     "usage.no-port": ("a service without a port has no address", "give it port=… in the stack"),
     "usage.no-run": ("no living run is meant by these words", "see `stackdsl ps`, or start it"),
     "usage.no-scheme": (

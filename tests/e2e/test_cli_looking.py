@@ -1,7 +1,9 @@
 """What is asked of runs and stacks: shapes of JSON, logs, events, waits."""
 
 import json
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import COMMAND
 from tests.waiting import eventually
 
 SHOP = """
@@ -152,6 +155,60 @@ def test_the_suffix_of_the_file_says_the_form_of_a_graph(
         assert done.stdout == ""
         assert str(file) in done.stderr
         assert file.read_text().startswith(sign)
+
+
+@pytest.mark.parametrize(
+    "command", [("graph", "--format", "json"), ("plan", "--json"), ("validate", "--json")]
+)
+def test_what_a_stack_prints_stands_beside_the_result(
+    cli: Any, write_stack: Write, command: tuple[str, ...]
+) -> None:
+    file = write_stack("""
+        print("read")
+        @service()
+        def web():
+            print("called")
+            return ["sleep", "1000"]
+    """)
+    done = cli(command[0], file, *command[1:])
+
+    assert json.loads(done.stdout)
+    assert "read\n" in done.stderr
+    assert "called\n" in done.stderr
+
+
+def test_a_graph_is_drawn_on_a_terminal_whose_encoding_lacks_its_signs(
+    cli: Any, write_stack: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+
+    assert "?? " in cli("graph", write_stack(SHOP)).stdout
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+def test_output_that_cannot_be_written_says_so(
+    write_stack: Write, monkeypatch: pytest.MonkeyPatch, buffering: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", buffering)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [COMMAND, "graph", write_stack(SHOP)],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "cannot write to standard output: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_do_no_harm(write_stack: Write, closed: str) -> None:
+    command = shlex.join([str(COMMAND), "graph", str(write_stack(SHOP))])
+    done = subprocess.run(
+        ["sh", "-c", f"exec {command} {closed}"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_graph_that_cannot_be_written_says_so(

@@ -210,6 +210,26 @@ def test_the_pressing_ones_come_first_where_not_all_have_room(
     terminal.await_text("exit 0")
 
 
+def test_what_bodies_print_is_told_among_the_lines_and_breaks_no_row(
+    write_stack: Write, open_terminal: Open
+) -> None:
+    terminal = open_terminal()
+    terminal.run(COMMAND, "run", write_stack("""
+        @task()
+        def count(): return ["sh", "-c", "sleep 1; echo 12 beans"]
+        @service()
+        def cook(count: Ref):
+            print("the body got", count.output)
+            return ["sleep", "1000"]
+    """))  # fmt: skip
+    rows = terminal.await_text("● shop ready", "the body got")
+    assert [row.strip() for row in rows if "the body got" in row] == ["! the body got 12 beans"]
+    terminal.press("q")
+    terminal.await_text("exit 130")
+
+    assert "\nthe body got 12 beans" in terminal.scrolled()
+
+
 def test_lines_of_services_cannot_break_the_screen(write_stack: Write, open_terminal: Open) -> None:
     terminal = open_terminal()
     terminal.run(COMMAND, "run", write_stack(r"""

@@ -207,6 +207,27 @@ def test_a_page_is_moved_and_sized_with_keys(page: sync_api.Page) -> None:
 
 @browsed
 @needed
+def test_a_long_chain_begins_at_its_first_box_and_large_enough_to_read(
+    page: sync_api.Page,
+) -> None:
+    view = graphs.GraphView(
+        name="chain",
+        nodes=tuple(graphs.GraphNode(id=f"s{n:02}", kind="service", stage=n) for n in range(100)),
+        edges=tuple(
+            graphs.GraphEdge(source=f"s{n:02}", target=f"s{n - 1:02}", kind="needs")
+            for n in range(1, 100)
+        ),
+    )
+    page.set_content(views.graph_html(view))
+    box = page.locator('.node[data-id="s99"]').bounding_box()
+
+    assert box is not None
+    assert 0 <= box["x"] < 100
+    assert box["width"] > 40
+
+
+@browsed
+@needed
 def test_a_box_that_has_the_focus_tells_what_it_is_and_shows_its_own_lines(
     page: sync_api.Page,
 ) -> None:

@@ -67,7 +67,9 @@ const show = () => {
 };
 const fit = () => {
   scale = Math.min(stage.clientWidth / size.width, stage.clientHeight / size.height, 1.5);
-  left = (stage.clientWidth - size.width * scale) / 2;
+  // what would be too small to make out begins at its first box
+  scale = Math.max(scale, Math.min(0.4, stage.clientHeight / size.height));
+  left = Math.max(0, (stage.clientWidth - size.width * scale) / 2);
   top_ = (stage.clientHeight - size.height * scale) / 2;
   show();
 };
