@@ -48,7 +48,7 @@ class Changes:
             if event.was == "begun" and now_s - told_s >= _TELL_EVERY_S:
                 told_s = now_s
                 mark = self._paint("◌", "yellow")
-                self._tell(f"{mark} {kind} {subject}: {event.reason}")
+                self._tell(f"{mark} {kind} {subject}: {lines.tame_first(event.reason)}")
             self._works[event.subject] = (began_s, told_s)
         elif self._works.pop(event.subject, None) is not None and told_s and event.state == "done":
             mark = self._paint("✔", "green")

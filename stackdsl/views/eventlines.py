@@ -45,7 +45,7 @@ def format_event(event: events.Event, paint: lines.Paint) -> str:
     if event.kind == "probe" and "probe" in details:
         words.insert(2, str(details["probe"]))
     if event.reason:
-        words.append(f"({event.reason.splitlines()[0]})")
+        words.append(f"({lines.tame_first(event.reason)})")
     return f"{number} {clock} {' '.join(word for word in words if word)}"
 
 
@@ -60,9 +60,9 @@ def format_change(
     if state == "ready" and addresses:
         words.append(addresses)
     if event.reason and state not in ("ready", "starting", "completed"):
-        words.append(f"({event.reason.splitlines()[0]})")
+        words.append(f"({lines.tame_first(event.reason)})")
     elif event.reason and event.reason != "adopted" and state == "starting":
-        words.append(paint(f"({event.reason.splitlines()[0]})", "dim"))
+        words.append(paint(f"({lines.tame_first(event.reason)})", "dim"))
     restarts = details.get("restarts")
     if restarts and state in ("starting", "restarting"):
         words.append(paint(f"restart {restarts}", "dim"))

@@ -50,6 +50,12 @@ def tame(line: str) -> str:
     return tamed + _RESET if "\x1b" in tamed else tamed
 
 
+def tame_first(text: str) -> str:
+    """Return the first line of a text as a terminal may show it: reasons may hold what programs,
+    engines and registries have said."""
+    return tame(text.partition("\n")[0])
+
+
 class Prefixes:
     """The column in front of each line: one width for all, a colour for each name in turn."""
 

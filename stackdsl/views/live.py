@@ -99,7 +99,7 @@ def _format_failures(run: liveruns.LiveRun, paint: lines.Paint, width: int, room
     each = room // len(shown) - 1
     told: list[str] = []
     for row in shown:
-        first = f"✘ {row.name}: {livetables.say_end(row)}"
+        first = livetexts.clean(f"✘ {row.name}: {livetables.say_end(row)}", has_colours=False)
         place = f"  {row.where.partition(' @')[0]}" if row.where else ""
         text = livetexts.clip(first, max(width - livetexts.measure(place), width // 2))
         rest = livetexts.clip(place, width - livetexts.measure(text))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stackdsl.model import events, plans, states
-from stackdsl.views import livewaits, statuses
+from stackdsl.views import lines, livewaits, statuses
 
 LINES_KEPT = 300
 LAST_LINES_KEPT = 8
@@ -126,7 +126,7 @@ class LiveRun:
 
     def tell(self, text: str) -> None:
         """Put a line of our own among the lines of output."""
-        self.lines.append((OURS, text.partition("\n")[0]))
+        self.lines.append((OURS, lines.tame_first(text)))
 
     def take_lines(self, written: Iterable[tuple[str, str]]) -> None:
         """Take lines of output in: (replica, line), oldest first."""

@@ -6,6 +6,8 @@ from typing import Any
 from stackdsl.model import errors, plans
 from stackdsl.views import lines
 
+_LINE = "  | "  # what stands before each line of a program's output
+
 
 def format_error(error: errors.StackError, paint: lines.Paint) -> str:
     """Return an error's printed form (several: a blank line between), without the last line end."""
@@ -13,10 +15,15 @@ def format_error(error: errors.StackError, paint: lines.Paint) -> str:
 
 
 def _format_one(error: errors.StackError, paint: lines.Paint) -> str:
+    first, *rest = map(_tame_row, error.text().split("\n"))
     if not paint.is_on:
-        return error.text()
-    first, *rest = error.text().splitlines()
+        return "\n".join([first, *rest])
     return "\n".join([paint(first, "bold red"), *(_paint_row(row, paint) for row in rest)])
+
+
+def _tame_row(row: str) -> str:
+    head = _LINE if row.startswith(_LINE) else ""
+    return head + lines.tame(row.removeprefix(head))
 
 
 def _paint_row(row: str, paint: lines.Paint) -> str:
@@ -26,8 +33,8 @@ def _paint_row(row: str, paint: lines.Paint) -> str:
             return paint(label, "dim") + paint(text, "bold")
         case "where" | "why" | "code":
             return paint(label, "dim") + text
-        case _ if row.startswith("  | "):
-            return paint("  | ", "dim") + lines.tame(row[4:])
+        case _ if row.startswith(_LINE):
+            return paint(_LINE, "dim") + row.removeprefix(_LINE)
         case _:
             return row
 

@@ -149,7 +149,7 @@ def _status_row(
     if one.restarts:
         notes.append(f"{one.restarts} restart" + ("s" if one.restarts > 1 else ""))
     if one.reason and one.state not in ("ready", "completed"):
-        notes.append(one.reason.splitlines()[0])
+        notes.append(lines.tame_first(one.reason))
     return [
         one.name,
         state_cell(one.state),

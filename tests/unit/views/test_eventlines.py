@@ -80,6 +80,13 @@ def test_a_failure_is_told_with_its_reason() -> None:
     assert text == "✘ failed  (exited with 3)"
 
 
+def test_a_reason_that_a_program_has_given_moves_no_cursor() -> None:
+    made = event(state="unready", reason="gone\x1b[2J mad")
+
+    for text in (eventlines.format_change(made, PLAIN), eventlines.format_event(made, PLAIN)):
+        assert "(gone mad)" in text
+
+
 def test_a_restart_is_counted() -> None:
     made = event(state="starting", was="restarting", details=(("restarts", 2),))
 

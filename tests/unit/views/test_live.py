@@ -162,6 +162,17 @@ def test_a_failure_is_shown_with_its_last_lines_its_code_and_its_place() -> None
     assert shown[shown.index("  | a") + 1] == "  | b"
 
 
+@pytest.mark.parametrize("state", ["failed", "unready"])
+def test_a_reason_that_a_program_has_given_moves_no_cursor(state: str) -> None:
+    run = live_run(planned("db"))
+    run.take(event("service-changed", "db", state=state, reason="gone\x1b[2J mad"))
+
+    shown = "\n".join(frame(run))
+
+    assert "gone mad" in shown
+    assert "\x1b" not in shown
+
+
 def test_where_not_all_have_room_the_pressing_ones_come_first_and_the_rest_is_counted() -> None:
     run = live_run(*(planned(f"s{n}") for n in range(30)))
     for n in range(30):

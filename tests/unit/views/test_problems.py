@@ -34,8 +34,16 @@ def codes_in_source() -> set[str]:
     return found - NO_CODES
 
 
-def test_without_colours_an_error_is_its_own_text() -> None:
-    assert problems.format_error(ERROR, OFF) == ERROR.text()
+def test_without_colours_an_error_is_its_own_text_made_harmless() -> None:
+    assert problems.format_error(ERROR, OFF) == ERROR.text().replace("\x1b[2J", "")
+
+
+def test_what_an_engine_says_moves_no_cursor() -> None:
+    said = errors.ServiceError("x.y", "cannot\x1b[2J build", why="a\rb\n\x1b]0;t\x07c", do="see")
+
+    assert problems.format_error(said, OFF).splitlines() == [
+        "cannot build", "  why    a", "         b", "         c", "  do     see", "  code   x.y",
+    ]  # fmt: skip
 
 
 def test_with_colours_an_error_says_the_same() -> None:

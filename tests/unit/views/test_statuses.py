@@ -105,6 +105,12 @@ def test_the_table_says_why_a_service_failed() -> None:
     assert "2 restarts; exited with 3" in text
 
 
+def test_a_reason_that_a_program_has_given_moves_no_cursor() -> None:
+    status = run(service(state="unready", reason="gone\x1b[2J mad"))
+
+    assert "gone mad" in statuses.format_status(status, PLAIN, now=NOW)
+
+
 def test_the_table_fits_a_terminal() -> None:
     status = run(service(state="failed", reason="because " * 30))
     text = statuses.format_status(status, PLAIN, now=NOW, width=80)
