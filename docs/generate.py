@@ -39,11 +39,7 @@ def command_line() -> str:
         "",
         *block(group.get_help(context)),
     ]
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if not command.hidden:
-            inner = type(context)(command, info_name=name, parent=context, max_content_width=WIDTH)
-            pages += ["", f"## {name}", "", *block(command.get_help(inner))]
+    pages += _sections(group, context, "")
     pages += [
         "",
         "## Exit codes",
@@ -58,6 +54,20 @@ def command_line() -> str:
         "| 143 | SIGTERM |",
     ]
     return "\n".join(pages) + "\n"
+
+
+def _sections(group, context, above: str) -> list[str]:
+    """Return a section for each command of a group, and for those of groups in it."""
+    rows: list[str] = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command.hidden:
+            continue
+        inner = type(context)(command, info_name=name, parent=context, max_content_width=WIDTH)
+        rows += ["", f"## {above}{name}", "", *block(command.get_help(inner))]
+        if hasattr(command, "list_commands"):
+            rows += _sections(command, inner, f"{name} ")
+    return rows
 
 
 def block(text: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from stackdsl.cli import direct
+from stackdsl.cli import direct, labcommands
 from stackdsl.model import errors
 
 _HELP = """Run one stack anywhere, mixed.
@@ -40,7 +40,7 @@ class _Group(TyperGroup):
         """Find the command. Source: click.Group."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             visible = [name for name, one in self.commands.items() if not one.hidden]
-            raise _unknown("command", args[0], visible)
+            raise _unknown("command", args[0], visible, ctx.command_path)
         return super().resolve_command(ctx, args)
 
 
@@ -77,8 +77,7 @@ def call(arguments: list[str]) -> int:
 def _wrong_call(error: Any, arguments: list[str]) -> errors.UsageError:
     """Return our form of what click found wrong."""
     context = error.ctx
-    name = context.info_name if context is not None and context.parent is not None else None
-    where = f"stackdsl {name}" if name else "stackdsl"
+    where = context.command_path if context is not None else "stackdsl"
     option = getattr(error, "option_name", None)
     if option is not None and type(error).__name__ == "NoSuchOption":
         known = [flag for one in context.command.params for flag in one.opts if flag[0] == "-"]
@@ -101,7 +100,7 @@ def _unknown(kind: str, word: str, known: list[str], where: str = "stackdsl") ->
 
     near = difflib.get_close_matches(word, known, n=3)
     after = ""
-    if where in ("stackdsl exec", "stackdsl shell"):
+    if where.endswith((" exec", " shell")):
         after = "; options of the command to run stand after --"
     return errors.UsageError(
         "usage.unknown-command" if kind == "command" else "usage.unknown-option",
@@ -460,6 +459,9 @@ def explain(
     from stackdsl.cli import diagnosing
 
     return diagnosing.explain(code, as_json=as_json)
+
+
+app.add_typer(labcommands.make(_Group), name="lab")
 
 
 @app.command(name="_controller", hidden=True)

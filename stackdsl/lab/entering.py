@@ -7,11 +7,13 @@ Sources: unix(7) (SO_PEERCRED), nsenter(1), setpriv(1).
 import os
 import socket
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 
 from stackdsl.lab import booting, needing, registering, topologies
 from stackdsl.model import errors
 
+CONTROLLER = topologies.CONTROLLER
 _JOIN = 'for each in $1; do echo $$ >"$each/cgroup.procs" || :; done 2>/dev/null; shift; exec "$@"'
 _GO = 'cd "$1" 2>/dev/null || cd /; shift; exec "$@"'
 _PASSED_ON = ("TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "COLUMNS", "LINES", "TZ")
@@ -82,6 +84,8 @@ def command(
     shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
     known = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
     known |= {"HOME": home, "USER": name, "LOGNAME": name, "SHELL": shell, "PATH": booting.PATH}
+    if host == CONTROLLER:
+        known["PATH"] = f"{os.path.dirname(sys.executable)}:{booting.PATH}"
     known |= env or {}
     words = [find("nsenter"), "--target", str(pid), "--net", "--mount", "--pid", "--uts", "--ipc"]
     if record.is_rootless:
@@ -93,7 +97,10 @@ def command(
     if name != "root":
         # By name and inside: the accounts are the host's own.
         words += ["/usr/bin/setpriv", "--reuid", name, "--regid", name, "--init-groups"]
-    words += ["/usr/bin/env", "-i", *(f"{key}={value}" for key, value in known.items())]
+    words += ["/usr/bin/env", "-i"]
+    # Whoever waits for it in front ignores Ctrl-C, and what it starts would too.
+    words += ["--default-signal=INT", "--default-signal=QUIT"]
+    words += [f"{key}={value}" for key, value in known.items()]
     return [*words, "/bin/sh", "-c", _GO, "sh", cwd or home, *argv]
 
 
@@ -122,6 +129,3 @@ def controller_env() -> dict[str, str]:
         kept.pop(key, None)
     kept["PATH"] = f"{kept.get('PATH', '')}:{booting.PATH}".lstrip(":")
     return kept
-
-
-CONTROLLER = topologies.CONTROLLER

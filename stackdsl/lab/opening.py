@@ -41,6 +41,12 @@ class LivingLab:
         self.record = record
         self._guard = guard
         self._tie = tie
+        self.starters: list[subprocess.Popen[bytes]] = []  # what entered it for us, to be reaped
+
+    @property
+    def parts(self) -> tuple[registering.Record, "subprocess.Popen[bytes]", socket.socket]:
+        """What it is made of, for whoever holds it in another way."""
+        return self.record, self._guard, self._tie
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {', '.join(self)}>"
@@ -139,6 +145,8 @@ class LivingLab:
                 why=f"process {self._guard.pid} after {_DOWN_TIMEOUT_S:g} s",
                 do=f"look for what holds {self.record.folder}",
             ) from error
+        for starter in self.starters:
+            starter.wait(_DOWN_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self

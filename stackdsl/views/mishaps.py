@@ -253,6 +253,10 @@ TABLE: dict[str, tuple[str, str]] = {
         "what is to be blocked on a lab's host is no port",
         "give a number from 1 to 65535",
     ),
+    "usage.lab-stack": (
+        "a stack that no file holds cannot be run in a lab: it is loaded anew inside",
+        "write it into a file, and give its path",
+    ),
     "usage.no-lab": (
         "no lab is up, or it is not clear which is meant",
         "build one: stackdsl lab up; or name one: --lab NAME",
