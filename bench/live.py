@@ -30,7 +30,9 @@ from stackdsl import Service
 for n in range({count}):
     Service(name=f"s{{n}}", command=["sh", "-c", {program!r}])
 """
-TALKING = "n=0; while sleep 1; do n=$((n+1)); echo line $n of a service that has something to say; done"
+TALKING = (
+    "n=0; while sleep 1; do n=$((n+1)); echo line $n of a service that has something to say; done"
+)
 QUIET = "exec sleep 1000"
 FLOODING = "exec yes a line of a flood that nobody could ever read as fast as it comes"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
