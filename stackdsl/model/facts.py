@@ -47,7 +47,8 @@ class HostFacts:
     the run itself left out. ``can_network``: interfaces, addresses and namespaces may be made.
     ``images_missing`` are (reference, why). ``builds`` are (context, fingerprint) of contexts that
     were asked for. ``containers`` are those that were asked for and found. ``folder`` is the run's
-    there, where that is another than here."""
+    there, where that is another than here. ``meeting_port`` is where it answers others for a while,
+    ``met`` the (host, address) of those that it reached."""
 
     name: str
     kind: Literal["local", "ssh"] = "local"
@@ -67,6 +68,8 @@ class HostFacts:
     builds: tuple[tuple[str, str], ...] = ()
     containers: tuple[FoundContainer, ...] = ()
     folder: str = ""
+    meeting_port: int = 0
+    met: tuple[tuple[str, str], ...] = ()
     python: str = ""
     kernel: str = ""
 

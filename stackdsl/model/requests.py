@@ -11,7 +11,8 @@ class Wanted:
     """What is to be looked up on a host: programs (argv[0], the PATH of ``env`` or of the node,
     and the folder it starts in), users, images and build contexts, containers (names or ids).
     ``run_id`` tells what is the run's own. ``has_engine``: look for the engine at all;
-    ``has_networks``: look at routes and privileges."""
+    ``has_networks``: look at routes and privileges. ``meeting`` is (key, name): answer under that
+    name who tries to reach the host; ``meets`` are the (host, address, port) to be tried by it."""
 
     programs: tuple[tuple[str, str | None, str], ...] = ()
     users: tuple[str, ...] = ()
@@ -20,6 +21,8 @@ class Wanted:
     has_engine: bool = False
     has_networks: bool = False
     run_id: str = ""
+    meeting: tuple[str, str] | None = None
+    meets: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,8 @@ class Check:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
     """A listening address that a node passes on to ``targets`` (round robin over those that
-    accept). ``subject`` is the replica or service it serves."""
+    accept). ``subject`` is the replica or service it serves. ``via`` is the host from which the
+    targets are dialled, through the controller; "" for the host that listens."""
 
     subject: str
     listen_host: str
@@ -47,6 +48,7 @@ class Forward:
     targets: tuple[tuple[str, int], ...]
     protocol: Literal["tcp", "udp"] = "tcp"
     cause: str = ""
+    via: str = ""
 
     @property
     def id(self) -> str:

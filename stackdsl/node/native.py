@@ -42,6 +42,16 @@ class _Prover(Protocol):
         """Give its namespaces back."""
 
 
+class _Meeting(Protocol):
+    """What answers other machines: `meeting.Meeting`, loaded where there are any."""
+
+    async def answer(self, key: str, name: str) -> int:
+        """Answer for a while."""
+
+    def close(self) -> None:
+        """Answer no longer."""
+
+
 class NativeNode:
     """One run's node. ``group`` holds the lives of its replicas; ``report`` takes what happens."""
 
@@ -58,6 +68,7 @@ class NativeNode:
         self._intended: dict[str, specs.ServiceSpec] = {}
         self._access = engines.Access(os.environ)
         self._prover: _Prover | None = None
+        self._meeting: _Meeting | None = None
         self._prepare: Callable[[engines.Engine, specs.Image], Awaitable[str]] | None = None
 
     @property
@@ -81,6 +92,23 @@ class NativeNode:
 
     async def observe(self, wanted: Wanted) -> HostFacts:
         """See `ports.Node.observe`."""
+        seen = await self._look(wanted)
+        if wanted.meeting is None:
+            return seen
+        # stacks on one machine do without it
+        import dataclasses
+
+        from stackdsl.node import meeting
+
+        key, name = wanted.meeting
+        self._meeting = self._meeting or meeting.Meeting()
+        return dataclasses.replace(
+            seen,
+            meeting_port=await self._meeting.answer(key, name),
+            met=await meeting.try_all(key, wanted.meets),
+        )
+
+    async def _look(self, wanted: Wanted) -> HostFacts:
         if not (wanted.has_engine or wanted.has_networks):
             return observing.observe(wanted)
         # runs without containers do without it
@@ -422,6 +450,8 @@ class NativeNode:
 
     async def let_go(self) -> None:
         """Hold nothing any longer; what lives lives on."""
+        if self._meeting is not None:
+            self._meeting.close()
         if self._around is None:
             return
         await self._close_prover()

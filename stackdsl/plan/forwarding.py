@@ -9,11 +9,14 @@ from stackdsl.plan import binding, claiming, placing
 class Forwarder:
     """Collects ``forwards`` by host and ``claims``, service by service in order of name."""
 
-    def __init__(self, world: placing.Survey, layout: binding.Layout) -> None:
+    def __init__(
+        self, world: placing.Survey, layout: binding.Layout, routes: binding.Routes
+    ) -> None:
         self.forwards: dict[str, list[specs.Forward]] = {}
         self.claims: list[claiming.Claim] = []
         self._world = world
         self._layout = layout
+        self._routes = routes
 
     def forward_all(self) -> None:
         """Collect everything."""
@@ -26,6 +29,7 @@ class Forwarder:
                 self._forward_own(service)
             self._forward_bridged(service)
             self._forward_shared(service)
+            self._forward_through(service)
             for port in service.ports:
                 self._publish(service, port)
 
@@ -94,6 +98,41 @@ class Forwarder:
                     cause = f"callers elsewhere are told {address}"
                     told = (address, given.number)
                     self._forward_uncovered(service, subject, told, endpoints, cause)
+
+    def _forward_through(self, service: services.Service) -> None:
+        """Listen on the machines of callers that come through the controller."""
+        home = self._world.stands[service.name].host
+        found = self._routes.get(service.name, {}).items()
+        hosts = sorted({caller.host for caller, route in found if route.kind == "tunnel"})
+        for host in hosts:
+            for name in service.replica_names():
+                for endpoint in self._layout.endpoints[name].values():
+                    self._tunnel(service, name, (host, home), (endpoint,), endpoint.told)
+            for endpoint in self._layout.stable.get(service.name, {}).values():
+                replicas = self._list_endpoints(service, endpoint.port)
+                self._tunnel(service, service.name, (host, home), replicas, endpoint.told)
+
+    def _tunnel(
+        self,
+        service: services.Service,
+        subject: str,
+        between: tuple[str, str],
+        endpoints: Sequence[binding.Endpoint],
+        listen: binding.Socket,
+    ) -> None:
+        host, home = between
+        port = endpoints[0].port
+        forward = specs.Forward(
+            subject=subject,
+            listen_host=listen[0],
+            listen_port=listen[1],
+            targets=tuple(endpoint.target for endpoint in endpoints),
+            cause=f"callers on {host} reach {subject} on {home} over SSH",
+            via=home,
+        )
+        self.forwards.setdefault(host, []).append(forward)
+        deed = "is reached at"
+        self.claims.append(claiming.Claim(host, port.protocol, *listen, subject, service, deed))
 
     def _publish(self, service: services.Service, port: services.Port) -> None:
         if port.publish is not None:

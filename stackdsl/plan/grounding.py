@@ -52,7 +52,9 @@ def ready(
     edges: dict[str, tuple[specs.Edge, ...]] = {}
     edge_needs: dict[str, set[str]] = {}
     finder = _Edges(replicas, ground)
-    for replica in mine if ground.networks or any(ground.forwards.values()) else ():
+    is_plain = not ground.networks and not any(ground.forwards.values())
+    has_far = any(link.kind == "lan" for link in ground.links)
+    for replica in mine if has_far or not is_plain else ():
         if _stands_on(replica, ground.networks.get(replica.host)):
             needs.setdefault(replica.name, set()).add(f"network:{replica.host}")
         found = finder.find(replica)
@@ -159,12 +161,14 @@ class _Edges:
             self._links.setdefault(link.source, []).append(link)
 
     def find(self, caller: plans.PlannedService) -> tuple[specs.Edge, ...]:
-        """Return the edges to callees that are ready by then, on the caller's own machine."""
+        """Return the edges to callees that are ready by then, over nothing of the controller's."""
         waited = {need.name for need in caller.needs if need.condition == "ready"}
         edges: list[specs.Edge] = []
         for link in self._links.get(caller.name, ()):
             callee = self._replicas.get(link.target) or self._first.get(link.target)
-            if callee is None or callee.service not in waited or callee.host != caller.host:
+            if callee is None or callee.service not in waited:
+                continue
+            if callee.host != caller.host and link.kind != "lan":
                 continue
             host, _, number = link.address.rpartition(":")
             port = next(one for one in callee.ports if one.name == link.port)
@@ -194,7 +198,8 @@ class _Edges:
             vantage=vantage,
             network=None if is_native else self._ground.networks.get(caller.host),
             bound=(port.bound_host, port.bound_port),
-            reached=(port.target_host, port.target_port),
+            # another machine's own sockets are not to be reached from here
+            reached=(port.target_host, port.target_port) if callee.host == caller.host else ("", 0),
         )
 
 
@@ -205,7 +210,7 @@ def _is_worth_trying(
     told: binding.Socket,
 ) -> bool:
     """Tell whether a packet proves anything that the readiness of the callee has not."""
-    if link.kind == "bridge" or callee.container is not None:
+    if link.kind in ("bridge", "lan") or callee.container is not None:
         return True
     bound = (port.bound_host, port.bound_port)
     return link.kind == "loopback" and not binding.covers(bound, told)

@@ -70,7 +70,7 @@ def find_route(
         if stand.vantage == "native" or callee.is_stable:
             return _find_machine_route(stand.host, gateways)
         return _BRIDGE
-    return _find_far_route(caller.host, callee, world, reach)
+    return _find_far_route(caller, callee, world, reach)
 
 
 def _find_machine_route(host: str, gateways: Mapping[str, str]) -> Route:
@@ -83,11 +83,13 @@ def _find_machine_route(host: str, gateways: Mapping[str, str]) -> Route:
 
 
 def _find_far_route(
-    source: str, callee: services.Service, world: placing.Survey, reach: ReachMap
+    caller: placing.Stand, callee: services.Service, world: placing.Survey, reach: ReachMap
 ) -> Route | None:
+    source = caller.host
     target = world.stands[callee.name].host
     if callee.network == "tunnel":
-        return Route("tunnel", "", f'network="tunnel" is asked for by {callee.name}')
+        asked = f'network="tunnel" is asked for by {callee.name}'
+        return _find_tunnel(caller, callee, world, asked)
     if callee.network == "wireguard":
         return Route("wireguard", "", f'network="wireguard" is asked for by {callee.name}')
     if world.stack.network.encrypt == "always":
@@ -97,7 +99,25 @@ def _find_far_route(
             return Route("lan", address, f"{source} reaches {target} directly at {address}")
     if world.seen.is_offline:
         return Route("wireguard", "", "assumed: no host was looked at")
-    return None
+    reached = reach.get((source, target), ())
+    if reached:
+        why = f"{source} reaches {target} only at {reached[0]}, a public address: over SSH"
+    else:
+        why = f"no probe from {source} reached {target}: over SSH, through the controller"
+    return _find_tunnel(caller, callee, world, why)
+
+
+def _find_tunnel(
+    caller: placing.Stand, callee: services.Service, world: placing.Survey, reason: str
+) -> Route | None:
+    """Return the way through the controller; None where there is none: for datagrams, and for what
+    is plugged into bridges."""
+    stand = world.stands[callee.name]
+    is_plain = (caller.vantage, stand.vantage) == ("native", "native")
+    is_stream = all(port.protocol == "tcp" for port in callee.ports)
+    if not is_plain or not is_stream or not placing.is_launched(callee):
+        return None
+    return Route("tunnel", "", reason)
 
 
 def report_no_route(
@@ -113,7 +133,7 @@ def report_no_route(
     else:
         tried = world.hosts[target].addresses
         seen = f" at {', '.join(tried)}" if tried else ""
-        why = f"no probe from {source} reached {target}{seen}"
+        why = f"no probe from {source} reached {target}{seen}, and SSH carries only TCP of natives"
         do = f'let {source} reach {target} on one network, or run "{callee.name}" on {source}'
     return errors.PlanError(
         "plan.no-route",

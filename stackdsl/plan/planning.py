@@ -58,7 +58,7 @@ def make_plan(
     addresses = _assign_addresses(world, folder, previous)
     bridges = bridging.assign(world, ground, routes, previous)
     layout = binding.lay_out(world, addresses, bridges, routes, previous)
-    forwarder = forwarding.Forwarder(world, layout)
+    forwarder = forwarding.Forwarder(world, layout, routes)
     forwarder.forward_all()
     wrong.extend(forwarding.find_unbindable(world))
     wrong.extend(claiming.find_conflicts(forwarder.claims, world.hosts))

@@ -156,7 +156,7 @@ class _Writer:
         called = [containing.Told(self._world.by_name[n], one.rows) for n, one in told.items()]
         drafts: list[plans.PlannedService] = []
         for index, name in enumerate(service.replica_names()):
-            folder = f"{self._request.folder}/dirs/{name}"
+            folder = f"{self._find_folder(service)}/dirs/{name}"
             site = probing.Site(
                 ports=self._list_ports(name),
                 bind=self._layout.binds[name],
@@ -197,6 +197,11 @@ class _Writer:
                 )
             )
         return drafts
+
+    def _find_folder(self, service: services.Service) -> str:
+        """Return the run's folder on a service's machine."""
+        host = self._world.hosts.get(self._world.stands[service.name].host)
+        return (host.folder if host is not None else "") or self._request.folder
 
     def _inform(
         self,

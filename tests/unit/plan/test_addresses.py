@@ -374,9 +374,24 @@ def test_a_caller_that_joins_elsewhere_is_forwarded_and_the_callee_is_left_alone
     assert "tcp/192.168.1.7:5432" in forwards_of(second)
 
 
-def test_a_machine_that_is_not_reached_is_an_error_that_says_why() -> None:
+def test_a_machine_that_is_not_reached_is_called_through_the_controller() -> None:
     seen = facts.Facts(hosts=(facts.HostFacts(name="local"), facts.HostFacts(name="edge")))
-    made = stack(service("db", port(5432), runs_on=ssh("edge")), service("api", needs=[uses("db")]))
+    db = service("db", port(5432), runs_on=ssh("edge"))
+
+    planned = plan(stack(db, service("api", needs=[uses("db")])), seen)
+
+    (link,) = planned.links
+    assert (link.kind, "no probe from local reached edge" in link.reason) == ("tunnel", True)
+    ((host, (forward,)),) = planned.forwards
+    bound = find_spec(planned, "db").ports[0]
+    assert (host, forward.via, forward.targets) == ("local", "edge", ((bound.host, bound.port),))
+    assert link.address == f"{forward.listen_host}:{forward.listen_port}"
+
+
+def test_datagrams_to_a_machine_that_is_not_reached_are_an_error_that_says_why() -> None:
+    seen = facts.Facts(hosts=(facts.HostFacts(name="local"), facts.HostFacts(name="edge")))
+    db = service("db", port(5432, protocol="udp"), runs_on=ssh("edge"))
+    made = stack(db, service("api", needs=[uses("db")]))
 
     wrong = fail(made, seen)
 
@@ -392,7 +407,8 @@ def test_a_public_address_is_no_lan_unless_the_author_says_so() -> None:
     db = service("db", port(5432), runs_on=ssh("edge"))
     api = service("api", needs=[uses("db")])
 
-    assert [error.code for error in fail(stack(db, api), seen)] == ["plan.no-route"]
+    (link,) = plan(stack(db, api), seen).links
+    assert (link.kind, "public" in link.reason) == ("tunnel", True)
     made = plan(stack(dataclasses.replace(db, network="lan"), api), seen)
     assert made.links[0].address == "203.0.113.9:5432"
 
