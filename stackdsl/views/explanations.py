@@ -14,7 +14,7 @@ class Explanation(NamedTuple):
 
 _BUG = "report it, with what --traceback shows; it is a fault of stackdsl, not of your stack"
 
-_TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | farmishaps.TABLE | {
+_OWN: dict[str, tuple[str, str]] = {
     # the stack's file
     "definition.bad-body": (
         "a body is async, a generator, or takes something that no value can be given for",
@@ -360,6 +360,7 @@ _TABLE: dict[str, tuple[str, str]] = mishaps.TABLE | farmishaps.TABLE | {
     "internal.resolve": ("the plan of a replica could not be finished", _BUG),
     "internal.stop": ("the stop of a run was cut short; stackdsl clean ends what is left", _BUG),
 }
+_TABLE = _OWN | mishaps.TABLE | farmishaps.TABLE
 
 CODES = frozenset(_TABLE)
 

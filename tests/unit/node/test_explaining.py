@@ -13,7 +13,7 @@ def trial(check: specs.Check = CHECK, **counts: int) -> probing.Trial:
         check=check,
         subject=probing.Subject(name="api"),
     )
-    made.counts = counts
+    made.counts, made.seen = counts, {kind: kind for kind in counts}
     made.last = next(iter(counts), "")
     return made
 
