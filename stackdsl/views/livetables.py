@@ -12,6 +12,8 @@ AGE_WIDTH = 6
 # With so much left for the last column every column has room of its own; with less, what a
 # service waits for takes the place of an address that nobody can use yet.
 DETAIL_ENOUGH = 32
+# With less than that, it is told less well where a service runs; with less still, not at all.
+DETAIL_MIN = 20
 _SERVING = ("ready", "unready", "stopping")
 
 
@@ -38,18 +40,29 @@ def choose_columns(rows: Sequence[liveruns.Row], width: int) -> Columns:
     targets = {row.target for row in rows}
     has_target = width >= 70 and targets != {"local"}
     target = max((len(row.target) for row in rows), default=0) if has_target else 0
+    short = max((len(shorten_target(row.target)) for row in rows), default=0) if has_target else 0
     address = max((len(row.addresses) for row in rows), default=0) if width >= 60 else 0
     name_max = NAME_MAX if width >= 60 else 12
     narrow = Columns(
         name=max(len("SERVICE"), *(min(len(row.name), name_max) for row in rows)),
         age=AGE_WIDTH if width >= 40 else 0,
         restarts=3 if width >= 60 and any(row.restarts for row in rows) else 0,
-        target=min(target, 18 if width >= 96 else 10),
+        target=min(short, 18 if width >= 96 else 12),
         address=min(address, 26 if width >= 96 else 30),
         is_wide=False,
     )
     wide = replace(narrow, target=min(target, 24), address=min(address, 46), is_wide=True)
-    return wide if width - wide.used >= DETAIL_ENOUGH else narrow
+    if width - wide.used >= DETAIL_ENOUGH:
+        return wide
+    return narrow if width - narrow.used >= DETAIL_MIN else replace(narrow, target=0)
+
+
+def shorten_target(target: str) -> str:
+    """Return where a service runs in a word: an image without the registry that it comes from."""
+    if not target.startswith("docker "):
+        return target
+    image = target.removeprefix("docker ").partition(" on ")[0]
+    return image.rstrip("/").rpartition("/")[2] or target
 
 
 def format_head(columns: Columns, paint: lines.Paint, width: int) -> str:
@@ -85,7 +98,7 @@ def format_row(
         (f"{symbol} {row.state}", STATE_WIDTH, colour),
         (livetexts.say_age(now_s - row.since_s), columns.age, "dim"),
         (str(row.restarts or ""), columns.restarts, "yellow"),
-        (row.target, columns.target, "dim"),
+        (row.target if columns.is_wide else shorten_target(row.target), columns.target, "dim"),
     ]
     if columns.is_wide or (row.addresses and row.state in _SERVING):
         left.append((row.addresses, columns.address, "" if row.state in _SERVING else "dim"))

@@ -50,7 +50,7 @@ class Waits:
         if at_work:
             return "; ".join(at_work[:TOLD_MAX])
         if not waited:
-            return ""
+            return "about to start"
         more = f" and {len(waited) - TOLD_MAX} more" if len(waited) > TOLD_MAX else ""
         return f"waits for {', '.join(waited[:TOLD_MAX])}{more}"
 

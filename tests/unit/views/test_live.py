@@ -1,5 +1,6 @@
 """The frame of the live view: what stands where, at every size; what each one waits for."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -141,7 +142,31 @@ def test_where_something_runs_is_told_if_not_everything_is_local() -> None:
     run = live_run(planned("api"), planned("db", target="docker postgres:16"))
 
     assert "docker postgres:16" in row_of(run, "db", width=140)
-    assert "docker po…" in row_of(run, "db", width=70)
+    assert re.search(r" s +postgres:16", row_of(run, "db", width=70))
+
+
+def test_where_room_is_short_the_last_line_is_dearer_than_where_something_runs() -> None:
+    address = plans.PlannedPort(
+        name="http",
+        port=8080,
+        scheme="http",
+        protocol="tcp",
+        host="127.100.100.100",
+        told_port=8080,
+    )
+    run = live_run(planned("front", target="docker reg.example.com/shop/front", ports=(address,)))
+    run.take(event("service-changed", "front", state="ready"))
+    run.take_lines([("front", "listening to everybody")])
+
+    assert "  listening to every" in row_of(run, "front", width=79)
+    assert "  front  " in row_of(run, "front", width=110)
+
+
+def test_what_waits_for_nothing_any_more_is_about_to_start() -> None:
+    run = live_run(planned("db"), planned("api"), steps=(start("db"), start("api", "start:db")))
+
+    assert row_of(run, "db").endswith("about to start")
+    assert row_of(run, "api").endswith("waits for db started")
 
 
 def test_a_failure_is_shown_with_its_last_lines_its_code_and_its_place() -> None:
