@@ -65,6 +65,8 @@ class _Onlooker:
         finally:
             loop.remove_signal_handler(signal.SIGINT)
             await self._view.close()
+        if has_ended:
+            self._run.take_end()
         width, _ = self._view.screen.size
         text = liveends.format_end(
             self._run, self._paint, now_s=time.time(), width=width, is_left=not has_ended

@@ -46,6 +46,7 @@ class LiveRun:
         self.ready_s: float | None = None
         self.note = ""
         self.is_stale = False
+        self._is_first_start = True
         self.lines: deque[tuple[str, str]] = deque(maxlen=LINES_KEPT)
         self.rows: dict[str, Row] = {}
         self.take_plan(plan)
@@ -68,6 +69,7 @@ class LiveRun:
     def take_status(self, status: states.RunStatus) -> None:
         """Take a whole status in."""
         self.run_state = status.state
+        self._is_first_start = self._is_first_start and status.state == "starting"
         for one in status.services:
             row = self.rows.get(one.name)
             if row is None:
@@ -89,8 +91,8 @@ class LiveRun:
                 self.is_stale = self.is_stale or not self.waits.knows(event.subject)
             case "run" if event.state is not None:
                 self.run_state = event.state
-                if event.state == "ready" and self.ready_s is None:
-                    self.ready_s = event.time_ns / 1e9
+                if event.state == "ready" and self._is_first_start:
+                    self.ready_s, self._is_first_start = event.time_ns / 1e9, False
             case "host" if event.state != "connected":
                 self.tell(f"host {event.subject}: {event.reason or event.state}")
 
@@ -123,6 +125,13 @@ class LiveRun:
         row.probe = f"{details.get('probe', '')} {event.reason}".strip()
         if isinstance(tries, int) and tries > 1:
             row.probe += f", {tries} tries"
+
+    def take_end(self) -> None:
+        """Take note that the run is gone, whoever ended it: nothing of it lives."""
+        self.run_state = "stopped"
+        for row in self.rows.values():
+            if row.state in states.ALIVE:
+                row.state, row.reason = "stopped", ""
 
     def tell(self, text: str) -> None:
         """Put a line of our own among the lines of output."""

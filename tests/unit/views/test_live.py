@@ -162,6 +162,23 @@ def test_where_room_is_short_the_last_line_is_dearer_than_where_something_runs()
     assert "  front  " in row_of(run, "front", width=110)
 
 
+def test_a_run_that_was_ready_before_it_was_looked_at_tells_no_time_of_that() -> None:
+    run = live_run(planned("api"))
+    run.take_status(states.RunStatus(run="shop", stack="shop", state="ready", since=""))
+    run.take(event("run", "shop", was="degraded", state="ready"))
+
+    assert "was ready after" not in liveends.format_end(run, PLAIN, now_s=112.0, width=80)
+
+
+def test_nothing_of_a_run_that_is_gone_is_shown_alive() -> None:
+    run = live_run(planned("api"), planned("db"))
+    run.take(event("service-changed", "api", state="ready"))
+    run.take(event("service-changed", "db", state="failed", reason="exited with 1"))
+    run.take_end()
+
+    assert [row.state for row in run.rows.values()] == ["stopped", "failed"]
+
+
 def test_what_waits_for_nothing_any_more_is_about_to_start() -> None:
     run = live_run(planned("db"), planned("api"), steps=(start("db"), start("api", "start:db")))
 
