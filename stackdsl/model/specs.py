@@ -39,8 +39,9 @@ class Check:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
     """A listening address that a node passes on to ``targets`` (round robin over those that
-    accept). ``subject`` is the replica or service it serves. ``via`` is the host from which the
-    targets are dialled, through the controller; "" for the host that listens."""
+    accept). ``subject`` is the replica or service it serves. A target may be the path of
+    a Unix socket. ``via`` is the host from which the targets are dialled, through the controller;
+    "" for the host that listens."""
 
     subject: str
     listen_host: str

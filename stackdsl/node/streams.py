@@ -134,14 +134,25 @@ class Streams:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, client: _End) -> None:
+    async def _dial(self, protocol: asyncio.Protocol, host: str, port: int) -> None:
+        """Connect to a target; one that is a path is a Unix socket."""
         loop = asyncio.get_running_loop()
+        if host.startswith("/"):
+            await loop.create_unix_connection(lambda: protocol, host)
+        else:
+            await loop.create_connection(lambda: protocol, host, port)
+
+    def accept(self) -> asyncio.Protocol:
+        """Return the end of a client that comes in another way than to the listening socket."""
+        return _Client(self)
+
+    async def _connect(self, client: _End) -> None:
         target = _End(self)
         target.other = client
         for host, port in self._targets.in_turn():
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                    await loop.create_connection(lambda: target, host, port)
+                    await self._dial(target, host, port)
             except OSError:  # TimeoutError is one
                 continue
             break

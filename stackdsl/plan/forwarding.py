@@ -100,11 +100,14 @@ class Forwarder:
                     self._forward_uncovered(service, subject, told, endpoints, cause)
 
     def _forward_through(self, service: services.Service) -> None:
-        """Listen on the machines of callers that come through the controller."""
-        home = self._world.stands[service.name].host
+        """Listen on the machines of callers that come through the controller, and here for people:
+        what is shown of a service must be what they can connect to."""
+        home, vantage = self._world.stands[service.name]
         found = self._routes.get(service.name, {}).items()
-        hosts = sorted({caller.host for caller, route in found if route.kind == "tunnel"})
-        for host in hosts:
+        hosts = {caller.host for caller, route in found if route.kind == "tunnel"}
+        if home != placing.LOCAL and vantage == "native" and placing.is_launched(service):
+            hosts.add(placing.LOCAL)
+        for host in sorted(hosts):
             for name in service.replica_names():
                 for endpoint in self._layout.endpoints[name].values():
                     self._tunnel(service, name, (host, home), (endpoint,), endpoint.told)
@@ -122,6 +125,10 @@ class Forwarder:
     ) -> None:
         host, home = between
         port = endpoints[0].port
+        here = self._world.hosts.get(host)
+        is_allowed = here is None or listen[1] >= here.first_port
+        if port.protocol != "tcp" or not listen[0].startswith("127.") or not is_allowed:
+            return  # callers elsewhere are told an address that needs nobody in between
         forward = specs.Forward(
             subject=subject,
             listen_host=listen[0],

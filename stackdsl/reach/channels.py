@@ -52,7 +52,9 @@ def lost(target: refusals.Target, why: str = "") -> errors.HostError:
 class _Transport(asyncio.Transport):
     """A channel as asyncio's protocols know it."""
 
-    def __init__(self, channel: "asyncssh.SSHUNIXChannel[bytes]") -> None:
+    def __init__(
+        self, channel: "asyncssh.SSHUNIXChannel[bytes] | asyncssh.SSHTCPChannel[bytes]"
+    ) -> None:
         super().__init__()
         self._channel = channel
 
@@ -60,6 +62,15 @@ class _Transport(asyncio.Transport):
         """See `asyncio.WriteTransport`."""
         if not self._channel.is_closing():
             self._channel.write(bytes(data))
+
+    def write_eof(self) -> None:
+        """See `asyncio.WriteTransport`."""
+        if not self._channel.is_closing():
+            self._channel.write_eof()
+
+    def can_write_eof(self) -> bool:
+        """See `asyncio.WriteTransport`."""
+        return True
 
     def is_closing(self) -> bool:
         """See `asyncio.BaseTransport`."""
@@ -82,13 +93,13 @@ class _Transport(asyncio.Transport):
         self._channel.resume_reading()
 
 
-class _Session(asyncssh.SSHUNIXSession[bytes]):
+class _Session(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHTCPSession[bytes]):
     """Hands a channel's events on to a protocol of asyncio."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
 
-    def connection_made(self, chan: "asyncssh.SSHUNIXChannel[bytes]") -> None:
+    def connection_made(self, chan: Any) -> None:
         """See `asyncssh.SSHUNIXSession`."""
         self._protocol.connection_made(_Transport(chan))
 
@@ -97,8 +108,9 @@ class _Session(asyncssh.SSHUNIXSession[bytes]):
         self._protocol.data_received(data)
 
     def eof_received(self) -> bool:
-        """Let the channel close: nobody here goes on alone."""
-        return False
+        """See `asyncssh.SSHUNIXSession`."""
+        stays: bool | None = self._protocol.eof_received()
+        return bool(stays)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncssh.SSHUNIXSession`."""
@@ -132,6 +144,49 @@ async def open_unix(
         is_forbidden = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
         raise ChannelRefused(str(error.reason), is_forbidden=is_forbidden) from error
     except (asyncssh.Error, OSError) as error:  # TimeoutError is one
+        raise lost(target, str(error)) from error
+
+
+async def open_tcp(
+    raw: asyncssh.SSHClientConnection,
+    target: refusals.Target,
+    address: tuple[str, int],
+    protocol: asyncio.Protocol,
+) -> None:
+    """Connect a protocol to a socket as the other end reaches it.
+
+    Raises:
+        OSError: it does not answer, or sshd forwards nothing.
+    """
+    try:
+        await raw.create_connection(lambda: _Session(protocol), *address, encoding=None)
+    except asyncssh.ChannelOpenError as error:
+        raise ConnectionRefusedError(f"{target.name}: {error.reason}") from error
+    except asyncssh.Error as error:
+        raise ConnectionResetError(f"{target.name}: {error.reason}") from error
+
+
+async def listen_unix(
+    raw: asyncssh.SSHClientConnection,
+    target: refusals.Target,
+    path: str,
+    accept: Callable[[], asyncio.Protocol],
+) -> None:
+    """Let the other end listen at a path, for as long as the connection lasts.
+
+    Raises:
+        HostError: the connection has ended, or sshd forwards nothing.
+    """
+    try:
+        await raw.create_unix_server(lambda: _Session(accept()), path, encoding=None)
+    except asyncssh.ChannelListenError as error:
+        raise errors.HostError(
+            "host.no-forwarding",
+            f'cannot lead connections away from host "{target.name}": its sshd refuses',
+            why=str(error),
+            do="let sshd forward Unix sockets: AllowStreamLocalForwarding yes (the default)",
+        ) from error
+    except (asyncssh.Error, OSError) as error:
         raise lost(target, str(error)) from error
 
 

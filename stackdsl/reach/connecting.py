@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -62,6 +62,22 @@ class Connection:
             HostError: the connection has ended.
         """
         await channels.open_unix(self.raw, self.target, path, protocol, window_bytes)
+
+    async def open_tcp(self, address: tuple[str, int], protocol: asyncio.Protocol) -> None:
+        """Connect ``protocol`` to a socket as the host reaches it.
+
+        Raises:
+            OSError: it does not answer.
+        """
+        await channels.open_tcp(self.raw, self.target, address, protocol)
+
+    async def listen_unix(self, path: str, accept: Callable[[], asyncio.Protocol]) -> None:
+        """Let the host listen at a path for as long as we are connected.
+
+        Raises:
+            HostError: the connection has ended, or sshd forwards nothing.
+        """
+        await channels.listen_unix(self.raw, self.target, path, accept)
 
     async def run(self, command: str, feed: channels.Feed | None = None) -> channels.Ran:
         """Run a command and wait for its end; ``feed`` answers its first line with its input.
