@@ -336,7 +336,7 @@ def exec_(
 
 @app.command()
 def shell(*, words: OneService, stack: StackOption = None) -> int:
-    """Open $SHELL as a service would run it."""
+    """Open $SHELL as a service would run it; in a container, /bin/sh."""
     from stackdsl.cli import entering
 
     return entering.shell(words, stack)
