@@ -135,7 +135,7 @@ class Prover:
         bridge = edge.network.bridge
         own = {edge.network.gateway, *edge.network.addresses}
         chain = "INPUT" if edge.host in own else "FORWARD"
-        rule = await firewalls.find_drop(self._spawner, chain)
+        rule = await firewalls.find_drop(self._spawner, chain, bridge)
         allow = (
             f"iptables -I INPUT -i {bridge} -j ACCEPT (with ufw: ufw allow in on {bridge})"
             if chain == "INPUT"
