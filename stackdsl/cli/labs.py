@@ -46,7 +46,7 @@ def _find_stack(words: Sequence[str], option: str | None) -> tuple[str, tuple[st
 def _built(topology: str, *folders: str) -> Iterator[labs.Net]:
     """Build a lab, tell of it, and end it; Ctrl-C is for what runs inside."""
     began_s = time.monotonic()
-    with labs.open_net(topology, shown=folders) as net:
+    with labs.open_net(topology, folders=folders) as net:
         took_s = time.monotonic() - began_s
         print(telling.format_up(net.name, net.topology, took_s), file=sys.stderr, flush=True)
         yield net

@@ -23,6 +23,7 @@ LOG = "lab.log"
 PREFIX = "stackdsl-lab-"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CLEAR_TIMEOUT_S = 10.0
+_LARGEST = {"cgroup": "262144", "cgroup2": "10000"}
 _Hierarchy = tuple[str, str, str]
 
 
@@ -182,10 +183,18 @@ def _make_groups(name: str) -> list[tuple[str, _Hierarchy]]:
             if kind == "cgroup" and os.path.exists(f"{path}/{rule}"):
                 with open(f"{ours}/{rule}", encoding="ascii") as above:
                     value = above.read()
-                with open(f"{path}/{rule}", "w", encoding="ascii") as file:
-                    file.write(value)
+                _set(f"{path}/{rule}", value)
+        # Or the uplinks would be late on a machine that is busy with something else.
+        with contextlib.suppress(OSError):
+            _set(f"{path}/{'cpu.shares' if kind == 'cgroup' else 'cpu.weight'}", _LARGEST[kind])
         made.append((path, (place, kind, options)))
     return made
+
+
+def _set(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # never made: the kernel's files are there
+    with os.fdopen(fd, "w", encoding="ascii") as file:
+        file.write(value)
 
 
 def _join(groups: list[str]) -> None:

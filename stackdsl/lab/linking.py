@@ -10,8 +10,8 @@ from stackdsl.lab import layouts, shapes
 
 INTERNET = "internet"
 WIRES = "wires"
-# What is on a shaped uplink goes packet by packet: a super-packet of 64 KiB would be lost, delayed
-# and counted as one.
+# Where packets are lost or counted they go one by one: a super-packet of 64 KiB would be lost or
+# sent as one.
 _ONE_BY_ONE = "gso_max_segs 1"
 
 
@@ -24,8 +24,9 @@ def namespaces_batch(layout: layouts.Layout) -> str:
             rows.append(_pair("wan", net.namespace, net.port, INTERNET))
             continue
         inner, outer = shapes.wire_ends(net.number)
-        rows.append(_pair("wan", net.namespace, inner, WIRES, _ONE_BY_ONE))
-        rows.append(_pair(net.port, INTERNET, outer, WIRES, _ONE_BY_ONE))
+        more = _ONE_BY_ONE if net.site.loss or net.site.rate_bps else ""
+        rows.append(_pair("wan", net.namespace, inner, WIRES, more))
+        rows.append(_pair(net.port, INTERNET, outer, WIRES, more))
     return _lines(rows)
 
 

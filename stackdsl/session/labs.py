@@ -27,9 +27,11 @@ def labs_root() -> str:
 class Net(opening.LivingLab):
     """A lab that is up: run stacks in it, run commands on its hosts, break what is between."""
 
-    def __init__(self, lab: opening.LivingLab) -> None:
+    def __init__(self, lab: opening.LivingLab, folders: Sequence[str] = ()) -> None:
         super().__init__(*lab.parts)
-        self._shown = {os.getcwd()}
+        self._folders = folders
+        self._shown = {os.getcwd(), *folders}
+        self.runs: list[runs.Run] = []
 
     def up(self, stack: StackTarget, *, copy: str | None = None) -> runs.Run:
         """Run a stack from the lab's controller and return the run when it is ready; it ends with
@@ -41,12 +43,14 @@ class Net(opening.LivingLab):
         Raises:
             StackError: it could not be planned, or something failed; the run has ended.
         """
-        file, names = _find_file(stack)
+        file, names = _find_stack(stack, self._folders)
         folder = os.path.dirname(file)
         if not any(folder == one or folder.startswith(f"{one}/") for one in self._shown):
             self.show(folder)
             self._shown.add(folder)
-        return bridging.call(self._start(file, names, copy))
+        run = bridging.call(self._start(file, names, copy))
+        self.runs.append(run)
+        return run
 
     async def _start(self, file: str, names: tuple[str, ...], copy: str | None) -> runs.Run:
         mine, theirs = socket.socketpair()
@@ -96,15 +100,15 @@ def controller_env() -> dict[str, str]:
     return kept | {"HOME": "/root", "USER": "root", "LOGNAME": "root", "STACKDSL_STATE": STATE}
 
 
-def open_net(target: Target, *, shown: tuple[str, ...] = ()) -> Net:
-    """Build a lab and return it when all of its hosts are up; ``shown`` are further folders that
-    its controller sees and may write to, beside the current one.
+def open_net(target: Target, *, folders: Sequence[str] = ()) -> Net:
+    """Build a lab and return it when all of its hosts are up; ``folders`` are looked into for
+    stacks, and its controller may write to them, as to the current one.
 
     Raises:
         StackError: the topology is wrong, or the machine lacks something.
     """
-    folders = [os.getcwd(), *shown]
-    return Net(opening.open_lab(target, root=labs_root(), writable=folders))
+    writable = dict.fromkeys([os.getcwd(), *folders])
+    return Net(opening.open_lab(target, root=labs_root(), writable=[*writable]), folders)
 
 
 def find_lab(name: str | None) -> registering.Record:
@@ -126,7 +130,15 @@ def default_topology(stack: str) -> str:
     return loading.default_file(stack)
 
 
-def _find_file(stack: StackTarget) -> tuple[str, tuple[str, ...]]:
+def find_file(file: str, folders: Sequence[str]) -> str:
+    """Return the path of a file that is relative to the current folder, or to one of these."""
+    for folder in folders:
+        if not os.path.exists(file) and os.path.exists(os.path.join(folder, file)):
+            return os.path.join(folder, file)
+    return file
+
+
+def _find_stack(stack: StackTarget, folders: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return the file to load inside, and the names of services if not all are wanted."""
     names: tuple[str, ...] = ()
     file: Any = stack
@@ -140,4 +152,5 @@ def _find_file(stack: StackTarget) -> tuple[str, tuple[str, ...]]:
             "cannot run the stack in a lab: it was not loaded from a file",
             do="write it into a file, and give its path",
         )
-    return os.path.realpath(os.path.expanduser(os.fspath(file))), names
+    found = find_file(os.path.expanduser(os.fspath(file)), folders)
+    return os.path.realpath(found), names

@@ -1,4 +1,5 @@
-"""The pytest plugin: fixture `stack_run`, marker `stack`; a failing test tells what its stack did.
+"""The pytest plugin: fixtures `stack_run` and `lab`, marker `stack`; a failing test tells what its
+stack did.
 
 Nothing of stackdsl is imported before a test asks for a stack.
 """
@@ -12,10 +13,12 @@ import pytest
 
 if TYPE_CHECKING:  # every pytest run loads this file: the rest is imported when it is wanted
     from stackdsl.session import hosting, runs, stacks
+    from stackdsl.testing import labs
 
 _RUN = pytest.StashKey["runs.Run"]()
 _KEPT = pytest.StashKey[dict[tuple[str, str], "runs.Run"]]()
 _FAILED = pytest.StashKey[set[str]]()
+_TOLD = pytest.StashKey[list[tuple[str, str]]]()
 _SCOPES = ("function", "module", "session")
 _LAST_LINES = 20
 
@@ -58,6 +61,21 @@ def stack_run(request: pytest.FixtureRequest) -> Iterator["runs.Run"]:
     run = _kept_run(marker.args[0], scope, request)
     request.node.stash[_RUN] = run
     yield run
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest) -> "labs.Builder":
+    """Return what builds labs, each for the length of a block.
+
+    As in ``with lab("topology.py") as net: run = net.up("shop.py")``. On the living lab,
+    ``net.exec("db", ["hostname"])`` runs a command on a host, ``net["db"].power_off()`` takes its
+    power; see the page on labs.
+    """
+    from stackdsl.testing import labs
+
+    told = request.node.stash.setdefault(_TOLD, [])
+    folders = (str(request.config.rootpath), str(request.path.parent))
+    return labs.Builder(folders, _describe, lambda run, text: told.append((run, text)))
 
 
 def _kept_run(target: object, scope: str, request: pytest.FixtureRequest) -> "runs.Run":
@@ -146,6 +164,9 @@ def pytest_runtest_makereport(
     if run is not None and report.failed and call.when == "call":
         item.config.stash[_FAILED].add(run.name)
         report.sections.append((f"stack {run.name}", _describe(run)))
+    if report.failed and call.when == "call":
+        for name, text in item.stash.get(_TOLD, []):
+            report.sections.append((f"stack {name} in a lab", text))
     return report
 
 
