@@ -54,6 +54,7 @@ class Living:
                 lines_at = drawn_at
                 self._sampler.look()
                 self._run.take_lines(self._sampler.take())
+                self._run.take_unfinished(self._sampler.unfinished())
             self._draw_once()
             await self.screen.writer.caught_up()
             await _wait(self._something, SLOWEST_S)
@@ -79,6 +80,7 @@ class Living:
         """Give the terminal back; the newest lines are in the run then."""
         self._sampler.look()  # nothing was drawn of a run that was over at once
         self._run.take_lines(self._sampler.take())
+        self._run.take_lines(self._sampler.unfinished().items())
         self._sampler.close()
         await self.screen.close()
 

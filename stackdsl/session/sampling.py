@@ -11,6 +11,9 @@ from stackdsl.node import growth, logfiles
 
 READ_BYTES = 8192
 LINES_MAX = 60
+# Of a line that has no end yet and is longer, only its last part is shown.
+_UNFINISHED_MAX = 200
+_UNFINISHED_SHOWN = 60
 _Key = tuple[str, logfiles.Stream]
 # Nobody waits for the last line of a flood.
 _NEVER_FAST = 1 << 62
@@ -25,6 +28,8 @@ class Sampler:
     def __init__(self, folder: str, secrets: Sequence[str], on_growth: Callable[[], None]) -> None:
         self._folder = folder
         self._mask = masks.make_mask(secrets)
+        self._secrets = tuple(secrets)
+        self._unfinished: dict[_Key, str] = {}
         self._on_growth = on_growth
         self._read: dict[_Key, int] = {}
         self._grown: set[_Key] = set()
@@ -76,6 +81,20 @@ class Sampler:
         found.sort(key=lambda one: one[:2])
         return [(name, line) for _, name, written in found for line in written]
 
+    def unfinished(self) -> dict[str, str]:
+        """Return the last lines that have no end yet, by replica: progress, prompts, dots."""
+        return {name: text for (name, _), text in sorted(self._unfinished.items())}
+
+    def _keep_unfinished(self, key: _Key, data: bytes) -> None:
+        text = data[-READ_BYTES:].decode(errors="replace").rstrip("\r").rpartition("\r")[2]
+        text = _hide_begun(self._mask(text), self._secrets)
+        if len(text) > _UNFINISHED_MAX:
+            text = f"…{text[-_UNFINISHED_SHOWN:]}"
+        if text.strip():
+            self._unfinished[key] = text
+        else:
+            self._unfinished.pop(key, None)
+
     def _sample(self, key: _Key) -> tuple[int, list[str]] | None:
         """Return when a log was last written, and its newest whole lines not yet returned."""
         try:
@@ -92,8 +111,23 @@ class Sampler:
             os.close(fd)
         end = data.rfind(b"\n") + 1
         self._read[key] = start + end
+        self._keep_unfinished(key, data[end:])
         rows = data[:end].split(b"\n")[:-1]
         if start > done:
             rows = rows[1:]  # its begin was not read
         text = self._mask(b"\n".join(rows[-LINES_MAX:]).decode(errors="replace"))
         return seen.st_mtime_ns, text.split("\n") if text else []
+
+
+def _hide_begun(text: str, secrets: Sequence[str]) -> str:
+    """Return a text without a secret that is not written to its end yet."""
+    held = max(
+        (
+            size
+            for secret in secrets
+            for size in range(1, min(len(secret), len(text) + 1))
+            if text.endswith(secret[:size])
+        ),
+        default=0,
+    )
+    return text[: len(text) - held]

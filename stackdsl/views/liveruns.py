@@ -5,7 +5,7 @@ It is fed with events, a status and lines of output, and knows neither clock nor
 
 import re
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,7 +20,8 @@ OURS = ""
 @dataclass(slots=True, kw_only=True)
 class Row:
     """What is known of one replica (mutable; the view's own). ``since_s`` is seconds of the wall
-    clock. ``last_lines`` are of its output, newest last; ``failure`` those that its failure had."""
+    clock. ``last_lines`` are of its output, newest last, ``unfinished`` is one that has no end yet;
+    ``failure`` are those that its failure had."""
 
     name: str
     target: str = ""
@@ -33,7 +34,13 @@ class Row:
     reason: str = ""
     probe: str = ""
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES_KEPT))
+    unfinished: str = ""
     failure: tuple[str, ...] = ()
+
+    @property
+    def last_line(self) -> str:
+        """What it wrote last."""
+        return self.unfinished or (self.last_lines[-1] if self.last_lines else "")
 
 
 class LiveRun:
@@ -144,6 +151,11 @@ class LiveRun:
             row = self.rows.get(name)
             if row is not None and line.strip():
                 row.last_lines.append(line)
+
+    def take_unfinished(self, written: Mapping[str, str]) -> None:
+        """Take in the lines that have no end yet, by replica: all that there are."""
+        for row in self.rows.values():
+            row.unfinished = written.get(row.name, "")
 
 
 def count_states(rows: Iterable[Row]) -> dict[str, int]:

@@ -116,7 +116,7 @@ def format_row(
 
 def say_detail(row: liveruns.Row, waits: livewaits.Waits) -> tuple[str, str]:
     """Return what there is to tell of a replica in its state, and the colour for it."""
-    last = row.last_lines[-1] if row.last_lines else ""
+    last = row.last_line
     reason = row.reason.partition("\n")[0]
     told: tuple[str, str]
     match row.state:

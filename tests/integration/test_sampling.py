@@ -95,3 +95,31 @@ async def test_secrets_are_masked(world: World) -> None:
     world.write("api.out", "the word is hunter2\n")
 
     assert await world.take() == [("api", "the word is ***")]
+
+
+async def test_a_line_that_has_no_end_yet_is_told_apart_from_whole_ones(world: World) -> None:
+    world.write("api.out", "10 %\r50 %\r")
+
+    assert world.sampler.take() == [("api", "one"), ("api", "two")]
+    assert world.sampler.unfinished() == {"api": "50 %"}
+
+    world.write("api.out", "done\n")
+    assert (await world.take())[-1][1].endswith("done")
+    assert world.sampler.unfinished() == {}
+
+
+async def test_a_line_without_end_that_grows_and_grows_shows_its_last_part(world: World) -> None:
+    world.write("api.out", "." * 20_000 + "here")
+    world.sampler.take()
+    text = world.sampler.unfinished()["api"]
+
+    assert text.startswith("…")
+    assert text.endswith("here")
+    assert len(text) < 100
+
+
+async def test_a_secret_is_hidden_before_it_is_written_to_its_end(world: World) -> None:
+    world.write("api.out", "password: hunt")
+    world.sampler.take()
+
+    assert world.sampler.unfinished() == {"api": "password: "}

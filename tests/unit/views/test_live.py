@@ -179,6 +179,17 @@ def test_nothing_of_a_run_that_is_gone_is_shown_alive() -> None:
     assert [row.state for row in run.rows.values()] == ["stopped", "failed"]
 
 
+def test_a_line_without_end_is_the_last_line_until_it_is_whole() -> None:
+    run = live_run(planned("api"))
+    run.take(event("service-changed", "api", state="ready"))
+    run.take_lines([("api", "hello")])
+    run.take_unfinished({"api": "loading 40 %"})
+    assert row_of(run, "api").endswith("  loading 40 %")
+
+    run.take_unfinished({})
+    assert row_of(run, "api").endswith("  hello")
+
+
 def test_what_waits_for_nothing_any_more_is_about_to_start() -> None:
     run = live_run(planned("db"), planned("api"), steps=(start("db"), start("api", "start:db")))
 
