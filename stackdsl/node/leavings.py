@@ -41,6 +41,20 @@ def reap(run_id: str, folder: str) -> None:
         bridges.remove_own(run_id)
 
 
+def has_living(run_id: str, folder: str) -> bool:
+    """Whether containers of a run go on.
+
+    Raises:
+        HostError: the engine is not reached, so that nobody knows.
+    """
+    endpoint = enginekeeping.read_note(folder, is_in_use=True)
+    if endpoint is None:
+        return False
+    with _client(endpoint) as api:
+        mark = f"{enginekeeping.RUN}={run_id}"
+        return bool(engines.translate(endpoint, partial(api.containers, filters={"label": mark})))
+
+
 def find_engines(folders: Iterable[str]) -> tuple[endpoints.Endpoint, ...]:
     """Return the engines that runs have used, and the one in force if it is there."""
     notes = (enginekeeping.read_note(folder) for folder in folders)

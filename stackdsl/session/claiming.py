@@ -5,7 +5,7 @@ import os
 
 from stackdsl.model import errors, plans, stacks
 from stackdsl.model.data import dataclass
-from stackdsl.node import marks
+from stackdsl.node import leavings, marks
 from stackdsl.registry import locks, places
 from stackdsl.registry import store as stores
 from stackdsl.session import recovering
@@ -45,8 +45,7 @@ async def claim(
         if known is not None and is_adopting and known.file != stack.file:
             raise lives(run, known)
         if known is not None and is_adopting and not may_adopt:
-            if marks.find_marked(known.run_id, known.folder):
-                raise lives(run, known)
+            await asyncio.to_thread(_end_remains, run, known)
             is_adopting = False
         record = stores.new_record(
             run,
@@ -80,6 +79,21 @@ def make_folder(claimed: Claim) -> None:
             f'cannot make the run\'s folder "{folder}": {error.strerror}',
             do="make it writable or free some space, or name another in $STACKDSL_STATE",
         ) from error
+
+
+def _end_remains(run: str, known: stores.Record) -> None:
+    """Remove what stands still of a run that was left to be taken back: its folder, which knows of
+    it, is about to go.
+
+    Raises:
+        UsageError: some of it goes on.
+        HostError: the engine of its containers is not reached.
+    """
+    if marks.find_marked(known.run_id, known.folder):
+        raise lives(run, known)
+    if leavings.has_living(known.run_id, known.folder):
+        raise lives(run, known)
+    recovering.end_marked(known)
 
 
 def _is_adoptable(known: stores.Record) -> bool:

@@ -13,8 +13,8 @@ from stackdsl.model import data, errors
 # Loaded with the first class of each: a node's start would pay for plans that it never sees.
 _PACKAGE = "stackdsl.model."
 _MODULES = (
-    "events", "facts", "places", "plans", "probes", "reports", "requests", "services", "specs",
-    "stacks", "states",
+    "causes", "events", "facts", "places", "plans", "probes", "reports", "requests", "services",
+    "specs", "stacks", "states",
 )  # fmt: skip
 _CLASSES: dict[str, type[Any]] = {}
 _FIELDS: dict[type[Any], tuple[tuple[str, object], ...]] = {}
@@ -122,9 +122,15 @@ _ERROR_FAMILIES: dict[str, type[errors.StackError]] = {
 def encode_error(error: errors.StackError) -> list[dict[str, Any]]:
     """Return an error (or several in one) as JSON values."""
     return [
-        {**one.fields(), "family": type(one).__name__, "frames": one.frames}
+        {**one.fields(), "family": _family_of(one), "frames": one.frames}
         for one in errors.flatten(error)
     ]
+
+
+def _family_of(error: errors.StackError) -> str:
+    """Return the family's name: a kind that one module has for itself is one of its family."""
+    names = (cls.__name__ for cls in type(error).__mro__)
+    return next(name for name in names if name in _ERROR_FAMILIES)
 
 
 def decode_error(value: list[dict[str, Any]]) -> errors.StackError:

@@ -1,7 +1,9 @@
 """Containers and processes in one stack through the command line: both directions, one network."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -290,3 +292,64 @@ def apart(me: Me): return serve(me)
     assert "docker0" not in seen
     assert re.search(rf"{re.escape(told)}\s+apart", seen)
     cli("stop", "shop")
+
+
+ONE = """
+@service(runs_on=docker("busybox:local"), port=7000)
+def box(me: Me): return box_serve(me)
+"""
+
+
+def kill_all(record: Any) -> None:
+    """Kill a run's controller and node: its containers live on."""
+    pid = record["pid"]
+    nodes = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for each in (pid, *map(int, nodes)):
+        os.kill(each, signal.SIGKILL)
+
+
+def test_containers_that_were_left_running_are_not_forgotten_by_another_run_of_the_name(
+    cli: Any, mixed: Write, engine: Engine
+) -> None:
+    file = mixed(ONE)
+    cli("start", file)
+    kill_all(cli.json("ps")[0])
+
+    done = cli("run", file, "--until-ready", code=2)
+
+    assert "usage.run-lives" in done.stderr
+    cli("stop", "shop")
+    assert engine.left() == []
+
+
+def test_containers_that_ended_untended_are_removed_by_the_next_run_of_the_name(
+    cli: Any, mixed: Write, engine: Engine
+) -> None:
+    file = mixed(ONE)
+    cli("start", file)
+    container = cli.services("shop")["box"]["container"]
+    kill_all(cli.json("ps")[0])
+    engine.api.kill(container)
+    engine.api.wait(container)
+
+    cli("run", file, "--until-ready")
+
+    assert engine.left() == []
+
+
+def test_stopping_without_the_engine_says_so_and_what_is_left_is_known(
+    cli: Any, mixed: Write, engine: Engine
+) -> None:
+    if engine.folder is None:
+        pytest.skip("the engine that was given is not ours to kill")
+    file = mixed(ONE)
+    cli("start", file)
+    engine.kill()
+    try:
+        done = cli("stop", "shop", code=3)
+        assert "host.engine-down" in done.stderr
+        assert "host.engine-down" in cli("run", file, code=3).stderr
+    finally:
+        engine.start()
+    cli("clean")
+    assert engine.left() == []
