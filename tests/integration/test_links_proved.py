@@ -106,14 +106,22 @@ async def test_a_container_is_proved_from_containers_and_from_the_machine(
     assert await prove(bridged, edge(**at), edge(**at, vantage="native", network=None)) == ("", "")
 
 
-async def test_links_are_proved_though_nothing_may_be_forwarded(
-    bridged: native.NativeNode,
-) -> None:
-    """Docker sets the policy of FORWARD to DROP and lets its own bridges through."""
+@pytest.fixture
+def unforwarded() -> Iterator[None]:
+    """A machine whose policy is to forward nothing: Docker's, where it turned forwarding on."""
     rules = subprocess.run(
         ["iptables", "-S", "FORWARD"], capture_output=True, text=True, check=True
     )
-    assert "-P FORWARD DROP" in rules.stdout
+    before = rules.stdout.splitlines()[0].split()[-1]
+    subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+    yield
+    subprocess.run(["iptables", "-P", "FORWARD", before], check=True)
+
+
+async def test_links_are_proved_though_nothing_may_be_forwarded(
+    bridged: native.NativeNode, unforwarded: None
+) -> None:
+    """The engine lets its own bridges through."""
     await serve_in_container(bridged, "0.0.0.0")
     assert await prove(bridged, edge(host="10.202.7.20", bound=("0.0.0.0", 8080))) == ("",)
 
