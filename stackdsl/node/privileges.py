@@ -1,5 +1,6 @@
 """What this process may do on its machine without asking anyone."""
 
+import contextlib
 import errno
 import fcntl
 import socket
@@ -8,8 +9,6 @@ import threading
 
 _BIND_SERVICE = 1 << 10
 _SIOCSIFFLAGS = 0x8914
-_NEWNET = 0x40000000
-_NEWNS = 0x00020000
 
 
 def find_first_port() -> int:
@@ -44,17 +43,19 @@ def _may_set_interfaces() -> bool:
 
 def _may_unshare() -> bool:
     """Make a network and a mount namespace, in a thread that ends with them."""
-    import ctypes  # 5 ms, and only asked for stacks with bridges
+    from stackdsl.node import netlinks  # with ctypes 5 ms, and only asked for stacks with bridges
 
-    done: list[int] = []
+    done: list[bool] = []
 
     def unshare() -> None:
-        done.append(ctypes.CDLL(None, use_errno=True).unshare(_NEWNET | _NEWNS))
+        with contextlib.suppress(OSError):
+            netlinks.call_libc("unshare", netlinks.NEWNET | netlinks.NEWNS)
+            done.append(True)
 
     thread = threading.Thread(target=unshare, name="try namespaces")
     thread.start()
     thread.join()
-    return done == [0]
+    return bool(done)
 
 
 def _capabilities() -> int:
