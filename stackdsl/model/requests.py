@@ -55,11 +55,14 @@ class Executed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
     """A look at one replica: its living processes (pid, command line), the sockets that they
-    listen on, its last lines of output."""
+    listen on, its last lines of output. ``reason`` says why a starting one is not ready yet, with
+    what its probes saw so far, ``do`` what to do about it."""
 
     pids: tuple[tuple[int, str], ...] = ()
     listeners: tuple[facts.Listener, ...] = ()
     lines: tuple[str, ...] = ()
+    reason: str = ""
+    do: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ step half done; everything that was opened for the start is given back with it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
-from stackdsl.model import errors, specs, states
+from stackdsl.model import errors, facts, specs, states
 from stackdsl.node import (
     drivers,
     driving,
@@ -205,6 +205,14 @@ class Attempt:
     async def _explain_unready(self) -> tuple[str, str]:
         _, own = await self.driver.look()
         return explaining.explain_unready(self.spec, self._trials, own)
+
+    def explain_waiting(self, listeners: Sequence[facts.Listener]) -> tuple[str, str]:
+        """Return why it is not ready yet and what to do about it; ("", "") unless its probes are
+        being tried. ``listeners`` are its own sockets."""
+        if self._ready_at is not None or self._is_standing or not self._trials:
+            return "", ""
+        waited_s = round(self._loop.time() - self._subject.since, 1)
+        return explaining.explain_unready(self.spec, self._trials, listeners, waited_s)
 
     # --- its end --------------------------------------------------------------------------------
 

@@ -12,16 +12,19 @@ def explain_unready(
     spec: specs.ServiceSpec,
     trials: Sequence[probing.Trial],
     listeners: Sequence[facts.Listener],
+    waited_s: float | None = None,
 ) -> tuple[str, str]:
-    """Return the reason and what to do. ``listeners`` are the replica's own sockets."""
+    """Return the reason and what to do. ``listeners`` are the replica's own sockets; ``waited_s``
+    is how long it has been waited so far, None where the start timeout is over."""
     missing = [trial for trial in trials if trial.last]
+    limit = f"{spec.start_timeout_s if waited_s is None else waited_s:.4g} s"
     if not missing:
         return (
-            f"its hook after_ready took over {spec.start_timeout_s:g} s",
+            f"its hook after_ready {'took over' if waited_s is None else 'has run for'} {limit}",
             "make the hook quicker, or give it more start_timeout",
         )
     seen = "; ".join(trial.describe() for trial in missing)
-    reason = f"{seen} in {spec.start_timeout_s:g} s"
+    reason = f"{seen} in {limit}"
     check = next((trial.check for trial in missing if trial.check.port), None)
     if check is None:
         if any("HEALTHCHECK" in trial.last for trial in missing):

@@ -393,8 +393,13 @@ class NativeNode:
         around = self._run()
         replica = self._find(name)
         pids, listeners = await replica.driver.look()
+        reason, do = replica.explain_waiting(listeners)
         return Inspection(
-            pids=pids, listeners=listeners, lines=around.keeper.tail(name, _INSPECTED_LINES)
+            pids=pids,
+            listeners=listeners,
+            lines=around.keeper.tail(name, _INSPECTED_LINES),
+            reason=reason,
+            do=do,
         )
 
     def _find(self, name: str) -> supervising.Replica:

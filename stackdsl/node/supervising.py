@@ -6,11 +6,11 @@ reported in the order in which they came.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stackdsl.model import errors, reports, specs, states
+from stackdsl.model import errors, facts, reports, specs, states
 from stackdsl.node import (
     attempting,
     drivers,
@@ -155,6 +155,10 @@ class Replica:
         if self._attempt is not None:
             return self._attempt.driver
         return attempting.Attempt(self.spec, self._around, self._tell).driver
+
+    def explain_waiting(self, listeners: Sequence[facts.Listener]) -> tuple[str, str]:
+        """Return why the start under way is not ready yet, and what to do; else ("", "")."""
+        return ("", "") if self._attempt is None else self._attempt.explain_waiting(listeners)
 
     # --- its life -------------------------------------------------------------------------------
 

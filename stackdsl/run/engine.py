@@ -59,6 +59,9 @@ class Engine:
         }
         self.outputs: dict[str, str] = {}
         self.is_stopping = False
+        # for who asks why: steps under way (since when, how far), and the last failures
+        self.works: dict[str, tuple[int, str]] = {}
+        self.failures: dict[str, tuple[int, errors.StackError]] = {}
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -119,7 +122,14 @@ class Engine:
         finally:
             walk.cancel()
             self._walks.remove(walk)
+            if not self._walks:
+                self.works.clear()
         errors.raise_all(walk.failures)
+
+    @property
+    def open_step_ids(self) -> frozenset[str]:
+        """The steps that are neither done nor failed, of all walks."""
+        return frozenset(step.id for walk in self._walks for step in walk.open_steps)
 
     def cancel_walks(self) -> None:
         """Begin no more steps of the walks under way, and end them."""
@@ -132,22 +142,28 @@ class Engine:
         by_class: dict[type, list[plans.Step]] = {}
         for step in batch:
             by_class.setdefault(type(step), []).append(step)
-            self.events.emit("step", step.id, state="begun", reason=step.cause)
+            event = self.events.emit("step", step.id, state="begun", reason=step.cause)
+            self.works[step.id] = (event.time_ns, "")
+            self.failures.pop(step.id, None)
         for kind, steps in by_class.items():
             self._handlers[kind](walk, steps)
 
     def _finish(self, walk: walking.Walk, step_id: str) -> None:
         if step_id in walk:
             self.events.emit("step", step_id, was="begun", state="done")
+            self.works.pop(step_id, None)
             walk.finish(step_id)
 
     def _fail(self, walk: walking.Walk, step_id: str, error: errors.StackError | None) -> None:
         if error is not None and self.events.mask is not None:
             masks.mask_error(error, self.events.mask)
         if step_id in walk:
-            self.events.emit(
+            event = self.events.emit(
                 "step", step_id, was="begun", state="failed", reason=error.what if error else ""
             )
+            self.works.pop(step_id, None)
+            if error is not None:
+                self.failures[step_id] = (event.time_ns, error)
             self.ledger.keep_waiting(walk.fail(step_id, error), step_id.partition(":")[2])
             if not walk.keep_going:
                 walk.cancel()
@@ -346,6 +362,7 @@ class Engine:
             why=f"{step.checks[0].label} did not answer within {step.timeout_s:g} s",
             do="start it, or correct external(…)",
         )
+        replica.why, replica.do = unreachable.why, unreachable.do
         self.ledger.set_state(replica, "failed", reason=bad[0], is_final=True)
         self._fail(walk, step.id, unreachable)
 
@@ -405,6 +422,8 @@ class Engine:
                 )
             case reports.ProgressReport():
                 step_id = self._find_preparing(report.subject)
+                if step_id in self.works:
+                    self.works[step_id] = (self.works[step_id][0], report.text)
                 self.events.emit(
                     "step", step_id, was="begun", state="begun", reason=report.text,
                     time_ns=report.time_ns,
@@ -433,6 +452,8 @@ class Engine:
         hide = self.events.hide
         replica.lines = tuple(map(hide, report.lines))
         replica.why, replica.do = hide(report.why), hide(report.do)
+        if report.state == "restarting":
+            replica.last_end = hide(report.reason)
         if report.output is not None:
             replica.output = report.output
             self.outputs[replica.planned.service] = report.output

@@ -43,8 +43,13 @@ def _report_unreachable(edge: specs.Edge, cause: str, where: str) -> errors.Serv
     known = f'see what "{edge.target}" listens on: stackdsl status, stackdsl logs {edge.target}'
     return errors.ServiceError(
         "link.unreachable",
-        f'cannot reach "{edge.target}" from "{edge.source}": {edge.host}:{edge.number}',
+        say_unreachable(edge),
         where=where,
         why=why,
         do=do or known,
     )
+
+
+def say_unreachable(edge: specs.Edge) -> str:
+    """Return the fact that a link lets no packet through, as its error has it."""
+    return f'cannot reach "{edge.target}" from "{edge.source}": {edge.host}:{edge.number}'

@@ -28,6 +28,7 @@ class Replica:
     do: str = ""
     output: str = ""
     probe: str = ""
+    last_end: str = ""
 
     @property
     def is_external(self) -> bool:
