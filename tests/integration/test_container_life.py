@@ -121,8 +121,11 @@ async def test_a_port_is_published_and_the_probe_asks_the_container_itself(
     async with native.running(native.identity(state_home)) as living:
         await living.node.start([spec])
         await living.until("web", "ready")
-        _, writer = await asyncio.open_connection("127.77.0.3", 8080)
+        reader, writer = await asyncio.open_connection("127.77.0.3", 8080)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        answer = await reader.read()  # the engine's proxy accepts whoever listens behind it
         writer.close()
+    assert answer.startswith(b"HTTP/1.")
 
 
 async def test_a_port_that_is_taken_is_named(state_home: Path) -> None:
