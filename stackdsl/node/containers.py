@@ -79,11 +79,6 @@ class Containers:
                     )
         return engine
 
-    @property
-    def has_opened(self) -> bool:
-        """Whether the run has come to need the engine."""
-        return self._following is not None
-
     async def wait_reached(self, told: Callable[[str], None]) -> None:
         """Wait until the engine is there; ``told`` is told why it is not."""
         pause_s = _LEAST_PAUSE_S

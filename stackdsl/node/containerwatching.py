@@ -16,7 +16,6 @@ from stackdsl.node import dialing, drivers, ends, engines, surroundings
 
 _DRAIN_S = 5.0
 _CALL_OFF_S = 1.0
-_STREAMS = ("out", "err")
 
 
 class Watch:

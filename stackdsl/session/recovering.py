@@ -261,19 +261,3 @@ def _end_and_drop(store: stores.Store, record: stores.Record) -> None:
 def open_store() -> stores.Store:
     """Return the store of the state folder in force."""
     return stores.Store(places.state_root())
-
-
-def find_record(store: stores.Store, run: str) -> stores.Record:
-    """Return a run's record.
-
-    Raises:
-        UsageError: there is none of that name.
-    """
-    record = store.record(run)
-    if record is None:
-        raise errors.UsageError(
-            "usage.no-run",
-            f'cannot find run "{run}": it is not alive',
-            do="see `stackdsl ps`",
-        )
-    return record
