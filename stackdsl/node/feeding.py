@@ -6,6 +6,7 @@ import os
 from stackdsl.node import dialing
 
 _READ_BYTES = 65536
+_UNSHOWN_MAX = 1024 * 1024
 
 
 class Feed:
@@ -14,6 +15,7 @@ class Feed:
 
     def __init__(self, path: str, line: dialing.Line) -> None:
         self._line = line
+        self._unshown = bytearray()
         # not to wait for who writes into a pipe, and not to be controlled by a terminal
         flags = os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK
         self._fd = os.open(path, os.O_RDONLY | flags)
@@ -42,21 +44,38 @@ class Feed:
         self._line.write_eof()
 
     def show(self, data: bytes) -> bool:
-        """Show what the program says; return whether there is a terminal to show it on."""
-        if self._screen < 0:
+        """Show what the program says; return whether that can be: there may be no terminal, or one
+        that was halted (Ctrl-S) for longer than we keep what it has to show."""
+        if self._screen < 0 or len(self._unshown) > _UNSHOWN_MAX:
             return False
-        os.set_blocking(self._screen, True)
-        try:
-            os.write(self._screen, data)
-        except OSError:
-            return False
-        finally:
-            os.set_blocking(self._screen, False)
+        is_idle = not self._unshown
+        self._unshown += data
+        if is_idle and not self._show_more():
+            asyncio.get_running_loop().add_writer(self._screen, self._go_on)
         return True
+
+    def _show_more(self) -> bool:
+        """Show as much as the terminal takes; return whether that was all."""
+        try:
+            while self._unshown:
+                del self._unshown[: os.write(self._screen, self._unshown)]
+        except BlockingIOError:
+            return False
+        except OSError:  # the terminal is gone
+            self._unshown.clear()
+        return True
+
+    def _go_on(self) -> None:
+        if self._show_more():
+            asyncio.get_running_loop().remove_writer(self._screen)
 
     def close(self) -> None:
         """Give the descriptors back."""
-        asyncio.get_running_loop().remove_reader(self._fd)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._fd)
+        if self._screen >= 0:
+            self._show_more()  # the last of it, as far as the terminal takes it
+            loop.remove_writer(self._screen)
         for fd in (self._fd, self._screen):
             if fd >= 0:
                 os.close(fd)
