@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Literal, Protocol
 
-from stackdsl.model import events, facts, plans, reports, specs, states
+from stackdsl.model import causes, events, facts, plans, reports, specs, states
 from stackdsl.model.requests import Executed, Inspection, RunIdentity, Wanted
 
 __all__ = ["Executed", "Inspection", "Node", "RunControl", "RunIdentity", "Wanted"]
@@ -141,6 +141,10 @@ class RunControl(Protocol):
         Raises:
             ServiceError: time was up, or it can no longer come about.
         """
+
+    async def why(self, name: str | None) -> Sequence[causes.Explanation]:
+        """Return why a replica, or of a service's the one that is worst off, is as it is; for None,
+        one explanation for each root of what is not well in the run."""
 
     async def execute(self, name: str, argv: Sequence[str], timeout_s: float | None) -> Executed:
         """Run a command in the surroundings of a replica."""

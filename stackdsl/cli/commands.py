@@ -317,6 +317,19 @@ def wait_(
     return watching.wait(words or [], stack, wanted=wanted, timeout=timeout)
 
 
+@app.command()
+def why(*, words: Services = None, stack: StackOption = None, as_json: JsonOption = False) -> int:
+    """Say why a service is not ready, down to the root.
+
+    The chain from it to what it comes from, what was seen there, and what to do next. Without
+    SERVICE: each root of what is not well. Of an ended run: what is still known. Exit 0 where all
+    is well or on its way, 1 where something failed, 3 where a machine or its engine is the cause.
+    """
+    from stackdsl.cli import whys
+
+    return whys.why(words or [], stack, as_json=as_json)
+
+
 @app.command(name="exec")
 def exec_(
     *,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class Source:
     """A run whose output is read. ``record`` is None once it has ended; ``replicas`` are those of
     a living one's plan."""
 
@@ -42,7 +42,7 @@ def logs(
     """Print output of services; return the exit code."""
     since_ns = None if since is None else _parse_since(since)
     with choosing.open_records() as (store, records):
-        source = _find_source(words, option, store, records)
+        source = find_source(words, option, store, records)
     names = _find_names(source)
     printer = _make_printer(names or remains.list_writers(source.folder), as_json=as_json)
     if is_following and source.record is not None and source.record.has_controller:
@@ -53,12 +53,12 @@ def logs(
     return 0
 
 
-def _find_source(
+def find_source(
     words: Sequence[str],
     option: str | None,
     store: "stores.Store",
     records: "Sequence[stores.Record]",
-) -> _Source:
+) -> Source:
     """Return the run that is meant: a living one, else one that has left its folder."""
     word = option or (words[0] if words else None)
     rest = tuple(words) if option is not None else tuple(words[1:])
@@ -77,7 +77,7 @@ def _find_source(
         elif not records and option is None and ended:
             return _latest(store, ended, tuple(words))
         raise
-    return _Source(
+    return Source(
         run=record.run,
         folder=record.folder,
         record=record,
@@ -86,7 +86,7 @@ def _find_source(
     )
 
 
-def _latest(store: "stores.Store", ended: Sequence[str], rest: tuple[str, ...]) -> _Source:
+def _latest(store: "stores.Store", ended: Sequence[str], rest: tuple[str, ...]) -> Source:
     """Return the run that ended last; which one is said where there are several."""
     run = max(ended, key=lambda name: remains.touched_ns(store, name))
     if len(ended) > 1:
@@ -94,11 +94,11 @@ def _latest(store: "stores.Store", ended: Sequence[str], rest: tuple[str, ...]) 
     return _ended(store, run, rest)
 
 
-def _ended(store: "stores.Store", run: str, rest: tuple[str, ...]) -> _Source:
-    return _Source(run=run, folder=remains.folder_of(store, run), rest=rest)
+def _ended(store: "stores.Store", run: str, rest: tuple[str, ...]) -> Source:
+    return Source(run=run, folder=remains.folder_of(store, run), rest=rest)
 
 
-def _find_names(source: _Source) -> list[str] | None:
+def _find_names(source: Source) -> list[str] | None:
     """Return the replicas that are asked for; None for all.
 
     Raises:
@@ -118,7 +118,7 @@ def _find_names(source: _Source) -> list[str] | None:
     return found
 
 
-def _find_secrets(source: _Source) -> tuple[str, ...]:
+def _find_secrets(source: Source) -> tuple[str, ...]:
     """Return what must be masked: as the controller says, else as the stack's file does.
 
     Raises:
@@ -143,7 +143,7 @@ async def _ask_secrets(record: "stores.Record") -> tuple[str, ...]:
 
 
 async def _follow(
-    source: _Source,
+    source: Source,
     names: list[str] | None,
     printer: "Callable[[outputs.Lines], None]",
     *,

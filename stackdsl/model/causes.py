@@ -56,6 +56,8 @@ class Explanation:
         host is the cause; else 1."""
         if self.is_well or self.root.state in _UNDER_WAY:
             return 0
+        if self.is_past and self.root.state == "stopped":
+            return 0  # with the run, in order
         return 3 if self.root.kind == "host" else 1
 
     def __str__(self) -> str:
@@ -67,7 +69,8 @@ class Explanation:
         if len(self.causes) > 1:
             width = max(len(one.subject) for one in self.causes)
             for number, one in enumerate(self.causes):
-                said = f"{one.state}: {one.why}" if one.why else one.state
+                is_told = one is self.root  # in the headline
+                said = one.state if is_told or not one.why else f"{one.state}: {one.why}"
                 rows.append(_label("" if number else "chain", f"{one.subject:<{width}}  {said}"))
         first = True
         for entry in self.root.evidence:

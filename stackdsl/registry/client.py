@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
 from stackdsl import ports
-from stackdsl.model import errors, events, plans, specs, states
+from stackdsl.model import causes, errors, events, plans, specs, states
 from stackdsl.registry import places, serving
 from stackdsl.wire import calls, codec
 
@@ -109,6 +109,10 @@ class Client:
         """See `ports.RunControl`."""
         answer = await self._peer.call("wait_for", name, list(wanted), timeout_s)
         return cast("states.RunStatus", answer)
+
+    async def why(self, name: str | None) -> tuple[causes.Explanation, ...]:
+        """See `ports.RunControl`."""
+        return cast("tuple[causes.Explanation, ...]", await self._peer.call("why", name))
 
     async def execute(
         self, name: str, argv: Sequence[str], timeout_s: float | None

@@ -14,7 +14,7 @@ from stackdsl.wire import calls, codec
 SOCKET_NAME = "control.sock"
 _CALLS = (
     "status", "plan", "secrets", "settled", "start_services", "stop_services", "restart_services",
-    "do_task", "wait_for", "execute", "surroundings", "change", "stop_run",
+    "do_task", "wait_for", "why", "execute", "surroundings", "change", "stop_run",
 )  # fmt: skip
 _WAITS = ("settled", "wait_for", "execute")
 UNREAD_MAX = 2000

@@ -60,9 +60,9 @@ class Teller:
         if self._spec is not None and not self._spec.is_debugged:
             limit_s = self._spec.start_timeout_s
             evidence.append(f"{age} of its start_timeout of {limit_s:g} s have passed")
-        evidence += self._say_processes() + self._say_restarts() + self._say_peers()
+        evidence += self._say_restarts() + self._say_peers() + self._say_lines()
         do = self._seen.do or "find out what it waits for, or give it more start_timeout"
-        return why, [*evidence, *self._say_lines()], do
+        return why, evidence + self._say_processes(), do
 
     def _tell_tried(self) -> tuple[str, list[str], str]:
         checks = self._planned.checks if self._planned is not None else ()
@@ -152,7 +152,7 @@ class Teller:
         return say_lines(self._note.lines or self._seen.lines)
 
     def _say_processes(self) -> list[str]:
-        told = [f"{pid} {command[:80]}" for pid, command in self._seen.pids[:_NAMED_MAX]]
+        told = [f"{pid} {command[:60]}" for pid, command in self._seen.pids[:_NAMED_MAX]]
         return [f"its processes: {list_some(told)}"] if told else []
 
     def _say_sockets(self) -> list[str]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from stackdsl import ports
-from stackdsl.model import errors, events, plans, specs, states
+from stackdsl.model import causes, errors, events, plans, specs, states
 from stackdsl.node import following
 from stackdsl.plan import reconciling, starting
 from stackdsl.run import replicas
@@ -169,6 +169,15 @@ class Answers:
             )
             await eng.carry_out([step], keep_going=True)
         return replicas.service_status(replica)
+
+    async def why(self, name: str | None) -> tuple[causes.Explanation, ...]:
+        """See `ports.RunControl`."""
+        # most runs are never asked
+        from stackdsl.session import asking
+
+        of = self._controller
+        names = [] if name is None else self._find([name])
+        return await asking.explain(of.engine, of.status(), names, masking.make_mask(of.secrets))
 
     async def execute(
         self, name: str, argv: Sequence[str], timeout_s: float | None

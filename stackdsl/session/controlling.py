@@ -417,11 +417,22 @@ class Controller:
             self.ended.set()
             return
         if self._stopping is None:
+            self._note_failures()
             self._set_run_state("stopping")
             self._stopping = self._stoppers.create_task(self._stop(at_once=at_once), name="stop")
         elif at_once and not self._stopping.done():
             await releasing.hurry(self.engine, self._keeper)
         errors.raise_all(await asyncio.shield(self._stopping))
+
+    def _note_failures(self) -> None:
+        """Keep why it failed, for whoever asks when the run has ended."""
+        if not self.engine.ledger.failed_for_good():
+            return
+        # runs in which all goes well do without it
+        from stackdsl.session import asking
+
+        with contextlib.suppress(OSError):  # a full disk may not keep a run from ending
+            asking.note_end(self.engine, self.status(), self.folder, self._mask)
 
     async def _stop(self, *, at_once: bool) -> tuple[errors.StackError, ...]:
         """Stop and give back; return what failed."""

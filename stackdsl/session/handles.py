@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from stackdsl import ports
-from stackdsl.model import errors, specs, states
+from stackdsl.model import causes, errors, specs, states
 from stackdsl.session import bridging, outputs, preparing
 
 
@@ -193,6 +193,11 @@ class Service(_BaseService):
         """
         return bridging.call(self._held.control.execute(self.status.name, argv, timeout))
 
+    def why(self) -> causes.Explanation:
+        """Return why it is as it is, down to the root; print it to read it. Of several replicas
+        the one that is worst off is explained."""
+        return bridging.call(self._held.control.why(self.name))[0]
+
     def stop(self) -> None:
         """Stop it; returns when everything it started is gone."""
         bridging.call(self._held.control.stop_services([self.name]))
@@ -235,6 +240,11 @@ class AsyncService(_BaseService):
         """Run a command in the service's surroundings; ``timeout`` in seconds."""
         name = self.status.name
         return await bridging.acall(self._held.control.execute(name, argv, timeout))
+
+    async def why(self) -> causes.Explanation:
+        """Return why it is as it is, down to the root; print it to read it. Of several replicas
+        the one that is worst off is explained."""
+        return (await bridging.acall(self._held.control.why(self.name)))[0]
 
     async def stop(self) -> None:
         """Stop it; returns when everything it started is gone."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from stackdsl.model import errors, events, states
+from stackdsl.model import causes, errors, events, states
 from stackdsl.session import bridging, handles
 
 
@@ -76,6 +76,10 @@ class Run(_Base):
         """Run a task again; returns its status when it has ended."""
         return bridging.call(self._held.control.do_task(task))
 
+    def why(self) -> tuple[causes.Explanation, ...]:
+        """Return an explanation for each root of what is not well; none if all is."""
+        return tuple(bridging.call(self._held.control.why(None)))
+
     def wait(self, *state: str, timeout: float | None = 30) -> states.RunStatus:
         """Wait until the run is in one of the states (ready); ``timeout`` in seconds."""
         return bridging.call(self._held.control.wait_for(None, state or ("ready",), timeout))
@@ -110,6 +114,10 @@ class AsyncRun(_Base):
     async def do(self, task: str) -> states.ServiceStatus:
         """Run a task again; returns its status when it has ended."""
         return await bridging.acall(self._held.control.do_task(task))
+
+    async def why(self) -> tuple[causes.Explanation, ...]:
+        """Return an explanation for each root of what is not well; none if all is."""
+        return tuple(await bridging.acall(self._held.control.why(None)))
 
     async def wait(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stackdsl.model import errors, plans
+from stackdsl.model import causes, errors, plans
 from stackdsl.views import lines
 
 _LINE = "  | "  # what stands before each line of a program's output
@@ -49,6 +49,38 @@ def format_warning(notice: plans.Notice, paint: lines.Paint) -> str:
             rows.extend(f"         {line}" for line in rest)
     rows.append(paint("  code   ", "dim") + notice.code)
     return "\n".join(rows)
+
+
+def format_explanation(one: causes.Explanation, paint: lines.Paint) -> str:
+    """Return why something is as it is: the headline, the chain, what was seen, what to do."""
+    head, *rest = [lines.tame(row) for row in one.text().splitlines()]
+    if not paint.is_on:
+        return "\n".join([head, *rest])
+    colour = "bold green" if one.is_well else "bold red" if one.exit_code else "bold yellow"
+    return "\n".join([paint(head, colour), *(_paint_row(row, paint) for row in rest)])
+
+
+def explanation_json(one: causes.Explanation) -> dict[str, Any]:
+    """Return why something is as it is as JSON values; the root is the last of its causes."""
+    return {
+        "run": one.run,
+        "service": one.name,
+        "headline": one.headline,
+        "is_past": one.is_past,
+        "also": list(one.affects),
+        "causes": [
+            {
+                "subject": cause.subject,
+                "kind": cause.kind,
+                "state": cause.state,
+                "since": cause.since or None,
+                "why": cause.why,
+                "evidence": list(cause.evidence),
+                "do": cause.do,
+            }
+            for cause in one.causes
+        ],
+    }
 
 
 def errors_json(found: Sequence[errors.StackError]) -> list[dict[str, Any]]:
