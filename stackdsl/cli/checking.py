@@ -1,5 +1,6 @@
 """`validate` and `plan`: what a stack is, without starting anything of it."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,8 +32,15 @@ def validate(words: Sequence[str], option: str | None, *, as_json: bool) -> int:
             print(problems.format_warning(notice, streams.paint_for(sys.stderr)), file=sys.stderr)
     tasks = sum(one.kind == "task" for one in stack.services)
     services = len(stack.services) - tasks
-    print(f"ok: {stack.name}: {_count(services, 'service')}, {_count(tasks, 'task')}")
+    what = f"{_count(services, 'service')}, {_count(tasks, 'task')}"
+    print(f"ok: {stack.name} ({_shorten(file)}): {what}")
     return 0
+
+
+def _shorten(file: str) -> str:
+    """Return the path of a file as one would write it here."""
+    near = os.path.relpath(file)
+    return file if near.startswith("../") else near
 
 
 def _count(count: int, word: str) -> str:
@@ -57,13 +65,15 @@ def _print_verdict(
     )
 
 
-def _find_file(words: Sequence[str], option: str | None) -> tuple[str, tuple[str, ...]]:
+def _find_file(
+    words: Sequence[str], option: str | None, *, is_new: bool = False
+) -> tuple[str, tuple[str, ...]]:
     """Return the file that is meant, and the words that are left."""
     if choosing.is_plain_file(words, option):
         # without a look at runs: reading their store costs as much as checking a small stack
         return (option, tuple(words)) if option is not None else (words[0], tuple(words[1:]))
     with choosing.open_records() as (_, records):
-        chosen = choosing.choose_file(words, option, records)
+        chosen = choosing.choose_file(words, option, records, is_new=is_new)
     assert chosen.file is not None
     return chosen.file, chosen.rest
 
@@ -86,19 +96,21 @@ def plan(
 
     with asides.beside():
         if is_offline or facts_file is not None:
-            stack = _load_part(*_find_file(words, option))
+            stack = _load_part(*_find_file(words, option, is_new=copy is not None))
             seen = looking.read_facts(facts_file) if facts_file else stacks.assume_facts()
             made = looking.plan_for(stack, seen, copy, places.state_root())
         else:
             with choosing.open_records() as (store, records):
-                chosen = choosing.choose_file(words, option, records)
+                chosen = choosing.choose_file(words, option, records, is_new=copy is not None)
                 assert chosen.file is not None
                 stack = _load_part(chosen.file, chosen.rest)
                 made = asyncio.run(looking.plan_here(stack, store, copy))
     if as_json:
         streams.print_json(plan_views.plan_json(made))
     else:
-        print(plan_views.plan_table(made, width=streams.width_of(sys.stdout)))
+        assert stack.file is not None
+        width = streams.width_of(sys.stdout)
+        print(plan_views.plan_table(made, _shorten(stack.file), width=width))
     return 0
 
 

@@ -1,6 +1,7 @@
 """Which stack or run a command is about: STACK, read off its words after recovery."""
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -29,12 +30,14 @@ def open_records() -> "Iterator[tuple[stores.Store, tuple[stores.Record, ...]]]"
 def choose_run(
     words: Sequence[str], option: str | None, records: "Sequence[stores.Record]"
 ) -> "tuple[stores.Record, list[str]]":
-    """Return the living run that is meant, and the words that are left.
+    """Return the living run that is meant, and the words that are left. One of another folder that
+    nobody named is told.
 
     Raises:
         UsageError: nothing fits; the choices are named.
     """
     chosen = naming.choose(words, records, option=option, wants="run")
+    _tell_foreign(chosen)
     for record in records:
         if record.run == chosen.run:
             return record, list(chosen.rest)
@@ -48,14 +51,20 @@ def choose_run(
 
 
 def choose_file(
-    words: Sequence[str], option: str | None, records: "Sequence[stores.Record]"
+    words: Sequence[str],
+    option: str | None,
+    records: "Sequence[stores.Record]",
+    *,
+    is_new: bool = False,
 ) -> naming.Chosen:
-    """Return the stack that is meant, with its file.
+    """Return the stack that is meant, with its file. One of another folder that nobody named is
+    told; where something new is to be started, stacks of this folder come first.
 
     Raises:
         UsageError: nothing fits; the choices are named.
     """
-    chosen = naming.choose(words, records, option=option, wants="file")
+    chosen = naming.choose(words, records, option=option, wants="new" if is_new else "file")
+    _tell_foreign(chosen)
     if chosen.file is None:
         raise errors.UsageError(
             "usage.no-file",
@@ -63,6 +72,13 @@ def choose_file(
             do="name the file of the stack",
         )
     return chosen
+
+
+def _tell_foreign(chosen: naming.Chosen) -> None:
+    if chosen.is_foreign:
+        of = "" if chosen.file is None else f" of {chosen.file}"
+        text = f'taking run "{chosen.run}"{of}: it is the only living run'
+        print(text, file=sys.stderr, flush=True)
 
 
 def is_plain_file(words: Sequence[str], option: str | None) -> bool:

@@ -33,11 +33,15 @@ def run_name(stack: str, copy: str | None) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What STACK came out as: a file, a run, or both (a run and the file that it came from)."""
+    """What STACK came out as: a file, a run, or both (a run and the file that it came from).
+
+    ``is_foreign``: nobody named it, it is the only run that lives, and it is of another folder.
+    """
 
     file: str | None = None
     run: str | None = None
     rest: tuple[str, ...] = ()
+    is_foreign: bool = False
 
 
 def choose(
@@ -50,6 +54,7 @@ def choose(
     """Read STACK off the words of a command line.
 
     ``option`` is --stack. ``wants``: "file" (commands that start or check: a file is preferred),
+    "new" (those that start something new: nothing of another folder where this one has stacks),
     "run" (commands on living runs), "any". The rest of the words stays.
 
     Raises:
@@ -83,10 +88,12 @@ def _named(word: str, names: "dict[str, stores.Record]") -> Chosen | None:
 
 def _default(words: Sequence[str], names: "dict[str, stores.Record]", wants: str) -> Chosen:
     rest = tuple(words)
+    files = ["stack.py"] if os.path.isfile("stack.py") else _files_in("stacks")
     if len(names) == 1:
         record = next(iter(names.values()))
-        return Chosen(file=record.file, run=record.run, rest=rest)
-    files = ["stack.py"] if os.path.isfile("stack.py") else _files_in("stacks")
+        is_foreign = not _is_here(record.file)
+        if not (is_foreign and files and wants == "new"):
+            return Chosen(file=record.file, run=record.run, rest=rest, is_foreign=is_foreign)
     found = _named(files[0], names) if len(files) == 1 else None
     if found is not None and (found.run is not None or wants != "run"):
         return Chosen(file=found.file, run=found.run, rest=rest)
@@ -100,6 +107,14 @@ def _default(words: Sequence[str], names: "dict[str, stores.Record]", wants: str
         + (f' ("{rest[0]}" is neither a file nor a run)' if rest else ""),
         do="name one: stackdsl run path/to/stack.py",
     )
+
+
+def _is_here(file: str | None) -> bool:
+    """Whether a file is in the current folder or below it."""
+    if file is None:  # a stack that was built in Python: of no folder
+        return False
+    here = os.path.realpath(".").rstrip("/")
+    return os.path.realpath(file).startswith(f"{here}/")
 
 
 def _files_in(folder: str) -> list[str]:

@@ -50,13 +50,14 @@ def plan_json(plan: plans.Plan) -> dict[str, object]:
     }
 
 
-def plan_table(plan: plans.Plan, *, width: int | None = None) -> str:
+def plan_table(plan: plans.Plan, file: str = "", *, width: int | None = None) -> str:
     """Return a plan as aligned text: services by stage, links, networks, forwards, steps, warnings.
 
-    ``width``: where a row would be wider, its last column stands on a line of its own.
+    ``file``: the path of the stack's file, for the first line. ``width``: where a row would be
+    wider, its last column stands on a line of its own.
     """
     sections = [
-        f"plan of stack {plan.stack} as run {plan.run}",
+        f"plan of stack {plan.stack}{f' ({file})' if file else ''} as run {plan.run}",
         _make_table(
             width,
             "services",

@@ -431,7 +431,7 @@ def test_without_a_run_status_is_a_wrong_call(cli: Any) -> None:
 
 
 def test_validate_tells_what_there_is(cli: Any, write_stack: Write) -> None:
-    assert cli("validate", write_stack(SHOP)).stdout == "ok: shop: 3 services, 1 task\n"
+    assert cli("validate", write_stack(SHOP)).stdout == "ok: shop (shop.py): 3 services, 1 task\n"
 
 
 def test_validate_as_json_lists_everything_that_is_wrong(cli: Any, write_stack: Write) -> None:

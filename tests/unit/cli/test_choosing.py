@@ -92,6 +92,58 @@ def test_of_several_living_runs_none_is_meant_and_the_file_in_front_is(here: Pat
     assert chosen.file == str(here / "stack.py")
 
 
+def test_a_run_of_another_folder_that_nobody_named_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    choosing.choose_run([], None, (living("other"),))
+
+    told = capsys.readouterr()
+    assert told.err == 'taking run "other" of /elsewhere/other.py: it is the only living run\n'
+    assert told.out == ""
+
+
+def test_a_run_of_this_folder_or_below_is_taken_without_a_word(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choosing.choose_run([], None, (living("shop", here / "stacks" / "shop.py"),))
+
+    assert capsys.readouterr().err == ""
+
+
+def test_a_named_run_of_another_folder_is_taken_without_a_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    choosing.choose_run(["other"], None, (living("other"),))
+
+    assert capsys.readouterr().err == ""
+
+
+def test_something_new_is_started_from_this_folder_whatever_lives_elsewhere(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "stack.py").write_text("")
+    chosen = choosing.choose_file([], None, (living("other"),), is_new=True)
+
+    assert chosen.file == str(here / "stack.py")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_copy_of_what_lives_in_this_folder_is_of_that_run(here: Path) -> None:
+    (here / "stack.py").write_text("")
+    chosen = choosing.choose_file([], None, (living("shop", here / "shop.py"),), is_new=True)
+
+    assert chosen.file == str(here / "shop.py")
+
+
+def test_something_new_in_a_folder_without_stacks_is_of_the_only_run_and_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    chosen = choosing.choose_file([], None, (living("other"),), is_new=True)
+
+    assert chosen.file == "/elsewhere/other.py"
+    assert "taking run" in capsys.readouterr().err
+
+
 def test_without_a_file_the_only_living_run_tells_it() -> None:
     assert choosing.choose_file([], None, (living("other"),)).file == "/elsewhere/other.py"
 

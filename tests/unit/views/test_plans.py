@@ -89,3 +89,9 @@ def test_in_a_narrow_terminal_the_last_column_has_lines_of_its_own() -> None:
 
     assert narrow.split() == wide
     assert "\n      COMMAND\n" in narrow
+
+
+def test_the_first_line_of_a_plan_names_its_file() -> None:
+    first = views.plan_table(SHOP, "stacks/shop.py").splitlines()[0]
+
+    assert first == "plan of stack shop (stacks/shop.py) as run shop"
