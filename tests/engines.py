@@ -56,6 +56,7 @@ class Engine:
     folder: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     clients: list[docker.APIClient] = field(default_factory=list)
+    was_killed: bool = False
     # of the session: one that a test starts again is not the test's own
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -363,6 +364,7 @@ def engine(session_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     or rules behind fails."""
     monkeypatch.setenv("DOCKER_HOST", session_engine.url)
     rules = _rules()
+    session_engine.was_killed = False
     yield session_engine
     if session_engine.process is None and session_engine.folder is not None:
         session_engine.start()
@@ -372,6 +374,16 @@ def engine(session_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         left = [*session_engine.left(), *sorted(_rules() - rules)]
         session_engine.remove_left()
         pytest.fail("left behind in the engine:\n" + "\n".join(left), pytrace=False)
+    finally:
+        if session_engine.was_killed:
+            _remove_loose_cables()
+
+
+def _remove_loose_cables() -> None:
+    """Remove the cables of containers that ended while no daemon was there: it forgets them."""
+    for path in Path("/sys/class/net").glob("veth*"):
+        if not (path / "master").exists():
+            subprocess.run(["ip", "link", "delete", path.name], check=False, env=_admin())
 
 
 @pytest.fixture(scope="session")
