@@ -106,23 +106,34 @@ class Containers:
 
     async def _follow(self, engine: engines.Engine) -> None:
         while True:
-            await self._lost.wait()
-            lost_ns = time.time_ns()
-            self._note_away(f'the engine at "{engine.endpoint.url}" is not reached')
-            pause_s = _LEAST_PAUSE_S
-            while True:
-                try:
-                    self._line = await self._listen(engine, lost_ns)
-                    break
-                except errors.HostError:
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, _MOST_PAUSE_S)
-            self.away = ""
-            self._report(reports.HostReport(what="engine-back", detail="", time_ns=time.time_ns()))
-            self._back.set()
-            async with asyncio.TaskGroup() as group:
-                for one in tuple(self._watched.values()):
-                    group.create_task(one.come_back(), name="find out what has become of it")
+            try:
+                await self._come_back(engine)
+            except Exception as error:  # noqa: BLE001  # a fault of ours: told, and followed on
+                detail = f"{type(error).__name__}: {error}"
+                now = time.time_ns()
+                self._report(reports.HostReport(what="internal", detail=detail, time_ns=now))
+                self._lost.set()
+                await asyncio.sleep(_MOST_PAUSE_S)
+
+    async def _come_back(self, engine: engines.Engine) -> None:
+        """Wait until the engine is lost, then until it is there again; ask for all that ended."""
+        await self._lost.wait()
+        lost_ns = time.time_ns()
+        self._note_away(f'the engine at "{engine.endpoint.url}" is not reached')
+        pause_s = _LEAST_PAUSE_S
+        while True:
+            try:
+                self._line = await self._listen(engine, lost_ns)
+                break
+            except errors.HostError:
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _MOST_PAUSE_S)
+        self.away = ""
+        self._report(reports.HostReport(what="engine-back", detail="", time_ns=time.time_ns()))
+        self._back.set()
+        async with asyncio.TaskGroup() as group:
+            for one in tuple(self._watched.values()):
+                group.create_task(one.come_back(), name="find out what has become of it")
 
     def note_unreached(self) -> None:
         """Take note that a call did not come through: the engine may end while its events go on."""
