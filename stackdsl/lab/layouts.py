@@ -48,6 +48,7 @@ class HostNet:
     host: topologies.Host
     address: str
     public: str
+    mac: str
     port: str
     namespace: str
     ssh: tuple[str, int]
@@ -113,6 +114,7 @@ def lay_out(topology: topologies.Topology, moves: Moves = _UNMOVED) -> Layout:
                 host=host,
                 address=address,
                 public=public,
+                mac=f"02:6c:61:62:{number >> 8:02x}:{number & 255:02x}",
                 port=_shorten("p", host.name, number),
                 namespace=f"host-{number}",
                 ssh=(address, 22)

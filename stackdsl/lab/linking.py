@@ -130,7 +130,9 @@ def plug_batch(layout: layouts.Layout, nets: Iterable[layouts.HostNet]) -> str:
     for net in nets:
         router = layout.site(net.host.site).namespace
         rows.append(f"netns add {net.namespace}")
-        rows.append(_pair("eth0", net.namespace, net.port, router))
+        # The same card after each power on: neighbours remember it for 40 s.
+        plugged = f"link add name eth0 address {net.mac} netns {net.namespace} type veth"
+        rows.append(f"{plugged} peer name {net.port} netns {router}")
     return _lines(rows)
 
 
