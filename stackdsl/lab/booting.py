@@ -121,12 +121,12 @@ def _open_door(path: str) -> socket.socket:
 def _set_up(machine: Machine) -> socket.socket | None:
     """Make the host; return the engine's socket, if it has one."""
     host = machine.net.host
+    if not host.python:
+        rooting.take_python_away(machine.disk)
     root = rooting.assemble(machine.disk)
     rooting.furnish(root, machine.disk, has_tun=host.tun, has_docker=host.docker)
     rooting.mount_cgroups(root, machine.cgroups)
     people = _write_files(machine, root)
-    if not host.python:
-        rooting.take_python_away(root)
     outside = ""
     if machine.is_controller:
         rooting.show_outside(root)

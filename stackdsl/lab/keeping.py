@@ -66,6 +66,8 @@ class Keeper:
         making = self._begin_keys()
         self._make_networks()
         self._shape_uplinks()
+        if self.is_rootless:
+            rooting.copy_system()
         self._finish_keys(making)
         for host in self.topology.hosts:
             folder = f"{_BASE}/hosts/{host.name}"

@@ -7,6 +7,8 @@ host's own. Sources: Documentation/filesystems/overlayfs.rst, hier(7), mount_nam
 
 import contextlib
 import os
+import stat
+import subprocess
 from collections.abc import Iterable
 
 from stackdsl.lab import namespaces
@@ -15,6 +17,8 @@ from stackdsl.model.data import dataclass
 OUTSIDE = "/run/outside"
 _OWN = ("/proc", "/sys", "/dev", "/run", "/tmp", "/root", "/home")  # noqa: S108 - each host's own
 _LEFT_OUT = ("boot", "lost+found", "media", "mnt")
+COPIES = "/run/lab/copies"
+_SUDO = ("/usr/bin/sudo", "/usr/libexec/sudo", "/usr/lib/sudo")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 _LINKS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 
@@ -45,6 +49,8 @@ def assemble(disk: Disk) -> str:
     else:
         _overlay("/", disk.path("upper"), disk.path("work"), root)
     _add_other_mounts(root)
+    if disk.is_rootless:
+        put_copies(root)
     return root
 
 
@@ -76,11 +82,44 @@ def _assemble_by_folder(disk: Disk, root: str) -> None:
         upper, work = disk.path("upper", name), disk.path("work", name)
         os.makedirs(upper, exist_ok=True)
         os.makedirs(work, exist_ok=True)
+        if name == "var":  # nothing of the machine's could be written to
+            namespaces.bind(upper, target)
+            _make_var(target)
+            continue
+        lower = COPIES + source if name == "etc" else source
         try:
-            _overlay(source, upper, work, target, ",userxattr")
+            _overlay(lower, upper, work, target, ",userxattr")
         except OSError:  # it has mounts of its own
             with contextlib.suppress(OSError):
                 namespaces.bind(source, target, is_whole=True)
+
+
+def _make_var(folder: str) -> None:
+    for name in ("cache", "lib", "log", "spool", "tmp"):
+        os.makedirs(f"{folder}/{name}", exist_ok=True)
+    os.chmod(f"{folder}/tmp", 0o1777)  # noqa: S103, S108 - as everywhere
+    if not os.path.lexists(f"{folder}/run"):
+        os.symlink("/run", f"{folder}/run")
+
+
+def copy_system() -> None:
+    """Copy what hosts must own: in a user namespace, files of the real root are nobody's there, to
+    be read only, and a program of his makes nobody root. Source: user_namespaces(7)."""
+    for path in ("/etc", *_SUDO):
+        if os.path.exists(path):
+            os.makedirs(os.path.dirname(COPIES + path), exist_ok=True)
+            # What is not ours to read stays away, and cp says so.
+            words = ["cp", "-a", "--no-preserve=ownership", path, COPIES + path]
+            subprocess.run(words, stderr=subprocess.DEVNULL, check=False)
+    if os.path.exists(COPIES + _SUDO[0]):
+        os.chmod(COPIES + _SUDO[0], 0o4755)  # noqa: S103 - what sudo is
+
+
+def put_copies(root: str) -> None:
+    """Let a host see the copies of `copy_system` where the originals are."""
+    for path in _SUDO:
+        if os.path.exists(COPIES + path):
+            namespaces.bind(COPIES + path, root + path)
 
 
 def _add_other_mounts(root: str) -> None:
@@ -151,15 +190,18 @@ def mount_cgroups(root: str, hierarchies: Iterable[tuple[str, str, str]]) -> Non
             namespaces.mount("cgroup", target, kind, _SAFE, options)
 
 
-def take_python_away(root: str) -> None:
-    """Leave no python3 on the PATH."""
-    for folder in ("bin", "usr/bin", "usr/local/bin", "sbin", "usr/sbin", "usr/local/sbin"):
-        path = os.path.join(root, folder)
-        if os.path.islink(path) or not os.path.isdir(path):
+def take_python_away(disk: Disk) -> None:
+    """Leave no python3 on the PATH of a root that is yet to be assembled. Source:
+    Documentation/filesystems/overlayfs.rst, "whiteouts"."""
+    for folder in ("/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/bin", "/sbin"):
+        if os.path.islink(folder) or not os.path.isdir(folder):
             continue
-        for name in os.listdir(path):
+        upper = disk.path("upper", folder[1:])
+        for name in os.listdir(folder):
             if name.startswith(("python", "pypy")):
-                os.unlink(os.path.join(path, name))
+                os.makedirs(upper, exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # the power was off in between
+                    os.mknod(os.path.join(upper, name), stat.S_IFCHR, os.makedev(0, 0))
 
 
 def show_outside(root: str) -> None:
