@@ -68,6 +68,8 @@ class NativeNode:
         self._intended: dict[str, specs.ServiceSpec] = {}
         self._access = engines.Access(os.environ)
         self._prover: _Prover | None = None
+        self._rebuild: Callable[[str, str, asyncio.TaskGroup], None] | None = None
+        self._builds: dict[str, asyncio.Task[None]] = {}
         self._meeting: _Meeting | None = None
         self._prepare: Callable[[engines.Engine, specs.Image], Awaitable[str]] | None = None
 
@@ -237,7 +239,24 @@ class NativeNode:
             return
         more = f" and {len(change.paths) - 1} more" if len(change.paths) > 1 else ""
         reason = f"watched file {change.paths[0]} changed{more}"
-        self._restart(replica, reason)
+        container = replica.spec.container
+        if container is None or container.image.build is None:
+            self._restart(replica, reason)
+        elif not self._is_ending:
+            self._build(change.name, reason)
+
+    def _build(self, name: str, reason: str) -> None:
+        if self._rebuild is None:
+            # runs that build nothing do without it
+            from stackdsl.node import rebuilding
+
+            self._rebuild = rebuilding.Rebuilder(
+                self._run(), self._replicas, self.prepare_image, self._restart, self._builds
+            ).begin
+        self._rebuild(name, reason, self._group)
+        life = self._builds[name]
+        self._lives.add(life)
+        life.add_done_callback(self._lives.discard)
 
     def _restart(self, replica: supervising.Replica, reason: str) -> None:
         if self._is_ending:
@@ -266,6 +285,8 @@ class NativeNode:
         for number, one in enumerate(replicas):
             if self._watcher is not None and one.spec.watch:
                 self._watcher.set(one.spec.name, ())
+            if one.spec.name in self._builds:
+                self._builds.pop(one.spec.name).cancel()
             if is_last and one.spec.container is None:
                 one.on_ended = partial(self._dropper.drop, one.spec.dir)
             one.wish(wish)

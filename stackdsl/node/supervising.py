@@ -69,6 +69,17 @@ class Replica:
         if self._attempt is not None:
             self._attempt.take_spec(spec)
 
+    def take_image(self, image: specs.Image) -> None:
+        """Run this image from its next start on."""
+        assert self.spec.container is not None
+        self.take_spec(replace(self.spec, container=replace(self.spec.container, image=image)))
+
+    def tell_aside(self, error: errors.StackError) -> None:
+        """Tell of what has failed beside it, while it goes on as it is."""
+        if self.is_alive:
+            self.reason = error.what
+            self._report(lines=tuple(error.lines), why=error.why, do=error.do)
+
     def revive(self) -> None:
         """Get ready for another life after the last one has ended."""
         self._ended.clear()
