@@ -62,6 +62,7 @@ class Engine:
         # for who asks why: steps under way (since when, how far), and the last failures
         self.works: dict[str, tuple[int, str]] = {}
         self.failures: dict[str, tuple[int, errors.StackError]] = {}
+        self.engines_away: dict[str, tuple[int, str]] = {}
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -429,9 +430,17 @@ class Engine:
                     time_ns=report.time_ns,
                 )  # fmt: skip
             case reports.HostReport():
+                self._note_engine(report, "local")
                 self.events.emit(
                     "host", "local", state=report.what, reason=report.detail, time_ns=report.time_ns
                 )
+
+    def _note_engine(self, report: reports.HostReport, host: str) -> None:
+        """Keep whether a machine's engine is away: containers are unready meanwhile."""
+        if report.what == "engine-away":
+            self.engines_away[host] = (report.time_ns, self.events.hide(report.detail))
+        elif report.what == "engine-back":
+            self.engines_away.pop(host, None)
 
     def _find_preparing(self, subject: str) -> str:
         """Return the id of the step whose progress a node tells: of an image, else of a replica."""

@@ -6,7 +6,7 @@ Pure. What a node sees of a root (`ports.Node.inspect`) is handed in by the root
 
 from collections.abc import Mapping, Sequence
 
-from stackdsl.model import causes, errors, plans, requests, times
+from stackdsl.model import causes, errors, plans, requests, states, times
 from stackdsl.run import scenes, telling, tracing
 
 _NAMED_MAX = 5
@@ -15,7 +15,7 @@ _ORDER = (
     "failed", "stopped", "restarting", "unready", "stopping", "waiting", "starting", "running",
     "ready", "completed",
 )  # fmt: skip
-_LOOKED_AT = ("starting", "unready", "restarting", "running")
+_LOOKED_AT = ("starting", "unready", "restarting", "running", "completed", "stopped")
 
 
 class Reasoner:
@@ -91,7 +91,7 @@ class Reasoner:
         """Return the machine, where looking at the root has shown that it, or its engine, is what
         lacks."""
         look = self.looks.get(hop.subject)
-        if hop.step_id or not isinstance(look, errors.StackError):
+        if hop.state not in states.ALIVE or not isinstance(look, errors.StackError):
             return []
         if not (isinstance(look, errors.HostError) or look.code == "run.engine-away"):
             return []
@@ -150,6 +150,17 @@ class Reasoner:
         failed = self._scene.failures.get(hop.step_id)
         look = self.looks.get(before.subject) if before is not None else None
         found = failed[1] if failed else look if isinstance(look, errors.StackError) else None
+        away = self._scene.engines_away.get(hop.subject)
+        if found is None and away is not None:
+            return causes.Cause(
+                subject=hop.subject,
+                kind="host",
+                state=hop.state,
+                since=times.format_time(away[0]),
+                why=f"its engine of containers is away: {telling.first_line(away[1])}",
+                evidence=telling.split(away[1])[1:],
+                do="start the engine (systemctl start docker): what ran in it is taken back then",
+            )
         if found is None:
             host = next((h for h in self._scene.status.hosts if h.name == hop.subject), None)
             why = host.reason if host is not None else ""

@@ -24,7 +24,8 @@ class Note(NamedTuple):
 
 class Scene:
     """A run at one moment. ``works`` are steps under way with when they began and how far they
-    are; ``failures`` steps that failed, with when and how; ``open_steps`` those not yet done."""
+    are; ``failures`` steps that failed, with when and how; ``open_steps`` those not yet done;
+    ``engines_away`` hosts whose engine of containers is away, since when and what was seen."""
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Scene:
         works: Mapping[str, tuple[int, str]] | None = None,
         failures: Mapping[str, tuple[int, errors.StackError]] | None = None,
         open_steps: frozenset[str] = frozenset(),
+        engines_away: Mapping[str, tuple[int, str]] | None = None,
     ) -> None:
         self.status = status
         self.plan = plan
@@ -44,6 +46,7 @@ class Scene:
         self.works = works or {}
         self.failures = failures or {}
         self.open_steps = open_steps
+        self.engines_away = engines_away or {}
         self.replicas = {one.name: one for one in status.services}
         self.planned = {one.name: one for one in plan.services}
         self.steps = {step.id: step for step in plan.steps}
@@ -55,6 +58,14 @@ class Scene:
         for one in self.status.services:
             found.setdefault(one.service, []).append(one.name)
         return found
+
+    def is_container(self, name: str) -> bool:
+        """Whether a replica is a container, ours or attached to."""
+        planned = self.planned.get(name)
+        if planned is None:
+            return False
+        spec = planned.spec
+        return planned.container is not None or bool(spec and spec.attach_container)
 
     def note(self, name: str) -> Note:
         """Return what else is known of a replica."""
@@ -74,4 +85,5 @@ def take(of: engine.Engine, status: states.RunStatus, now_ns: int) -> Scene:
         works=dict(of.works),
         failures=dict(of.failures),
         open_steps=of.open_step_ids,
+        engines_away=dict(of.engines_away),
     )

@@ -152,7 +152,10 @@ class Teller:
         return say_lines(self._note.lines or self._seen.lines)
 
     def _say_processes(self) -> list[str]:
-        told = [f"{pid} {command[:60]}" for pid, command in self._seen.pids[:_NAMED_MAX]]
+        told = [
+            f"{pid} {' '.join(command.split())[:60]}"
+            for pid, command in self._seen.pids[:_NAMED_MAX]
+        ]
         return [f"its processes: {list_some(told)}"] if told else []
 
     def _say_sockets(self) -> list[str]:
@@ -182,7 +185,9 @@ class Teller:
             for name in self._scene.by_service.get(need.name, ()):
                 callee = self._scene.replicas[name]
                 if name != self._one.name and callee.state not in ("ready", "completed"):
-                    told.append(f"it is told the address of {name}, which is {callee.state}")
+                    told.append(
+                        f"it is told the address of {name}, which {tracing.say_is(callee.state)}"
+                    )
         return told[:_NAMED_MAX]
 
     def _say_served(self) -> list[str]:

@@ -90,6 +90,9 @@ class Tracer:
         lost = [h for h in self._scene.status.hosts if h.name == one.host and h.state == "lost"]
         if lost and one.state not in ("completed", "stopped"):
             return [Hop(one.host, "host", "lost", f"runs on {one.host}")]
+        is_boxed = self._scene.is_container(name)
+        if is_boxed and one.state in states.ALIVE and one.host in self._scene.engines_away:
+            return [Hop(one.host, "host", "failed", f"runs in the engine of {one.host}")]
         match one.state:
             case "waiting":
                 return self._list_waits(name)
@@ -177,7 +180,8 @@ class Tracer:
                 callee = self._scene.replicas[name]
                 if callee.kind == "task" or callee.name == one.name or not _is_bad(callee):
                     continue
-                if callee.since <= one.since or callee.restarts or one.restarts:
+                is_on_its_way = one.state in ("starting", "running")
+                if is_on_its_way or callee.since <= one.since or callee.restarts or one.restarts:
                     via = f"calls {name}, which {say_is(callee.state)}"
                     yield Hop(name, kind_of(callee), callee.state, via)
 
