@@ -109,6 +109,8 @@ def list_drawn(view: graphs.GraphView) -> list[graphs.GraphEdge]:
 def list_label(node: graphs.GraphNode) -> list[str]:
     """Return a node's name and what else is known of it, a line each."""
     lines = [node.id.removeprefix("host:") if node.kind == "host" else node.id]
+    if node.replicas > 1:
+        lines[0] += f" \u00d7{node.replicas}"
     if node.kind != "service":
         lines.append(node.kind)
     if node.vantage == "container" and node.place:

@@ -112,7 +112,8 @@ def _draw_branch(
 
 
 def _describe_node(node: graphs.GraphNode) -> str:
-    return " ".join([node.id, *(f"[{text}]" for text in diagrams.list_label(node)[1:])])
+    first = f"{node.id} \u00d7{node.replicas}" if node.replicas > 1 else node.id
+    return " ".join([first, *(f"[{text}]" for text in diagrams.list_label(node)[1:])])
 
 
 def _describe_need(edge: graphs.GraphEdge) -> str:

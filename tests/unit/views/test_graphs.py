@@ -180,3 +180,12 @@ def test_json_tells_nodes_and_edges() -> None:
         "from": "api", "to": "db", "kind": "link",
         "address": "127.1.2.3:5432", "condition": "ready",
     }  # fmt: skip
+
+
+def test_how_many_replicas_there_are_is_told_in_every_text() -> None:
+    node = graphs.GraphNode(id="load", kind="service", host="local", replicas=4)
+    view = graphs.GraphView(name="shop", nodes=(node,))
+
+    assert views.graph_tree(view) == "load \u00d74 [local]"
+    assert "load \u00d74" in views.graph_mermaid(view)
+    assert "load \u00d74" in views.graph_dot(view)
