@@ -27,8 +27,22 @@ def execute(words: Sequence[str], option: str | None) -> int:
             f"cannot run a command: {what}",
             do="stackdsl exec [STACK] SERVICE -- COMMAND [ARGUMENT]...",
         )
-    spec = asyncio.run(_ask_surroundings(record, rest[0]))
+    try:
+        spec = asyncio.run(_ask_surroundings(record, rest[0]))
+    except errors.UsageError as error:
+        if error.code != "usage.far-surroundings":
+            raise
+        return asyncio.run(_execute_far(record, rest[0], rest[1:]))
     return _enter(record, spec, list(rest[1:]), rest[0])
+
+
+async def _execute_far(record: "stores.Record", name: str, argv: Sequence[str]) -> int:
+    """Run a command on another machine, by its node; its output comes at the end."""
+    async with background.connect(record) as client:
+        done = await client.execute(name, argv, None)
+    sys.stdout.write(done.stdout)
+    sys.stderr.write(done.stderr)
+    return done.exit_code
 
 
 def shell(words: Sequence[str], option: str | None) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from stackdsl.model import errors, reports
+from stackdsl.model import errors, reports, states
 from stackdsl.model.requests import RunIdentity
 from stackdsl.node import native, receiving, serving, surroundingenv, unpacking
 from stackdsl.wire import calls
@@ -54,6 +54,11 @@ class Leased:
         self._server: asyncio.AbstractServer | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._on_finished: Callable[[], None] | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of our socket, and of others that lead to us."""
+        return os.path.dirname(self._path)
 
     async def open(
         self,
@@ -128,8 +133,7 @@ class Leased:
         self._drop(heard)
         self._heard_at = time.monotonic()
         if self._kept:
-            unheard = tuple(report for _, report in self._kept)
-            peer.push({"number": self._last, "reports": unheard})
+            self._tell(peer, tuple(report for _, report in self._kept))
 
     async def _hear(self, peer: calls.Peer, number: int, oldest: int) -> None:
         """Take note that the controller has reports up to a number, and the answers of calls before
@@ -188,7 +192,19 @@ class Leased:
             self._last += 1
             self._kept.append((self._last, report))
         if self._peer is not None and not self._peer.is_lost:
-            self._peer.push({"number": self._last, "reports": unsent})
+            self._tell(self._peer, unsent)
+
+    def _tell(self, peer: calls.Peer, told: tuple[reports.Report, ...]) -> None:
+        """Send reports, the last with the number of all; with how long the logs of those that have
+        ended are, so that what they wrote is there when they are told to have ended."""
+        ended = [
+            report.name
+            for report in told
+            if isinstance(report, reports.StateReport) and report.state in states.ENDED
+        ]
+        keeper = None if self._node is None else self._node.log_keeper
+        sizes = {} if keeper is None else keeper.sizes_of(ended)
+        peer.push({"number": self._last, "reports": told, "logs": sizes})
 
     async def _send_logs(self, peer: calls.Peer, token: str, known: Mapping[str, int]) -> None:
         """Send the logs from where the controller has them, as they grow, to the end of either."""
@@ -277,11 +293,6 @@ class Leased:
             peer.close()
         for task in self._answers.values():
             task.cancel()
-        for remove, path in ((os.unlink, self._path), (os.rmdir, os.path.dirname(self._path))):
-            try:
-                remove(path)
-            except OSError:
-                break  # the system has tidied up before us
 
 
 def _foreign() -> errors.InternalError:
@@ -296,8 +307,14 @@ async def _serve(listener: socket.socket, token: str, lease_s: float, source: st
     async with asyncio.TaskGroup() as group:
         line = Leased(group, listener, token, lease_s)
         unpacker = group.create_task(unpacking.unpack_later(source), name="unpack")
-        await serving.Server(group, line).serve()
+        server = serving.Server(group, line)
+        await server.serve()
         unpacker.cancel()
+    import shutil  # loads every compressor; nobody waits any longer
+
+    shutil.rmtree(line.folder, ignore_errors=True)
+    if server.reaped is not None:
+        shutil.rmtree(server.reaped, ignore_errors=True)  # its logs are with the controller
 
 
 def main(arguments: list[str]) -> None:

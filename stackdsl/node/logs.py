@@ -60,6 +60,11 @@ class LogKeeper:
         found = logfiles.find_all(self._folder)
         return {f"{name}.{stream}": self.size(name, stream) for name, stream in found}
 
+    def sizes_of(self, names: Collection[str]) -> dict[str, int]:
+        """Return how long the logs of some replicas are by now, by their files' names."""
+        keys = ((name, stream) for name in names for stream in STREAMS)
+        return {f"{name}.{stream}": self.size(name, stream) for name, stream in keys}
+
     @property
     def is_idle(self) -> bool:
         """Whether upkeep sleeps until somebody writes."""

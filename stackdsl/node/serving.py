@@ -82,7 +82,8 @@ class Inherited:
 
 
 class Server:
-    """Serves one controller over ``line``, to the end of either."""
+    """Serves one controller over ``line``, to the end of either. ``reaped`` is the folder of the
+    run once nothing of it is left."""
 
     def __init__(self, group: asyncio.TaskGroup, line: Line) -> None:
         self._loop = asyncio.get_running_loop()
@@ -94,6 +95,7 @@ class Server:
         self._is_reaping = False
         self._is_replaced = False
         self._has_left = False
+        self.reaped: str | None = None
 
     async def serve(self) -> None:
         """Answer until the controller is gone or has sent us away; then do what was agreed."""
@@ -139,7 +141,10 @@ class Server:
         )
 
     async def _leave(self, mode: Literal["reap", "adopt"]) -> None:
+        identity = self._node.identity
         await self._node.leave(mode)
+        if mode == "reap" and identity is not None:
+            self.reaped = identity.folder
         self._flush()
         self._has_left = True
         self._line.finish(self._abandoned.set)
@@ -162,6 +167,7 @@ class Server:
             # What an engine keeps is found by its labels, by whoever comes next.
             with contextlib.suppress(errors.HostError):
                 await self._node.reap(_CRASH_LIMIT_S, is_bare=True)
+                self.reaped = identity.folder
 
     def _be_replaced(self) -> None:
         """Another node of the same run asks for its place: let go, and leave all as it is."""

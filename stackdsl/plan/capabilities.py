@@ -26,8 +26,10 @@ def check_supported(stack: stacks.StackModel) -> list[errors.PlanError]:
 def _find_missing(service: services.Service) -> tuple[str, str] | None:
     """Return what is missing and what to do instead, None if nothing is."""
     missing = _find_missing_place(service.runs_on)
-    if missing is None and service.network in {"wireguard", "tunnel"}:
-        missing = f'network="{service.network}"', 'leave network at "auto"'
+    if missing is None and isinstance(service.runs_on, places.Ssh):
+        missing = _find_missing_far(service)
+    if missing is None and service.network == "wireguard":
+        missing = 'network="wireguard"', 'leave network at "auto"'
     if missing is None and service.scale is not None:
         missing = "scale=", f"give replicas={service.scale.min}"
     if missing is None and service.sync:
@@ -35,13 +37,20 @@ def _find_missing(service: services.Service) -> tuple[str, str] | None:
     return missing
 
 
+def _find_missing_far(service: services.Service) -> tuple[str, str] | None:
+    """Return what is missing on other machines only."""
+    if service.is_isolated:
+        return "isolated= on other machines", "leave isolated out"
+    if service.watch:
+        return "watch= on other machines", "leave watch out; restart it by hand"
+    return None
+
+
 def _find_missing_place(place: places.Place) -> tuple[str, str] | None:
     missing = None
     match place:
         case places.Docker(on=places.Ssh()):
             missing = "containers on other machines", "leave on= out to run it here"
-        case places.Ssh():
-            missing = "other machines", "leave runs_on out to run it here"
         case places.Systemd():
             missing = "systemd units", 'start the unit yourself and give attach(process="…")'
         case places.Attach() if place.systemd is not None:

@@ -55,6 +55,19 @@ def find_host(place: places.Local | places.Ssh) -> str:
     return place.host if isinstance(place, places.Ssh) else LOCAL
 
 
+def list_far_hosts(stack: stacks.StackModel) -> dict[str, places.Ssh]:
+    """Return the other machines that a stack needs, by name."""
+    found: dict[str, places.Ssh] = {}
+    for service in stack.services:
+        place = service.runs_on
+        if isinstance(place, places.External):
+            continue
+        at = place if isinstance(place, places.Local | places.Ssh) else place.on
+        if isinstance(at, places.Ssh):
+            found.setdefault(at.host, at)
+    return found
+
+
 def is_launched(service: services.Service) -> bool:
     """Tell whether the run starts it, and so decides its addresses; the rest is as it is found."""
     return isinstance(service.runs_on, places.Local | places.Ssh | places.Docker)

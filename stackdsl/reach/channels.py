@@ -57,6 +57,8 @@ class _Transport(asyncio.Transport):
     ) -> None:
         super().__init__()
         self._channel = channel
+        self.is_paused = False
+        self.on_resumed: Callable[[], None] = lambda: None
 
     def write(self, data: Any) -> None:
         """See `asyncio.WriteTransport`."""
@@ -86,31 +88,50 @@ class _Transport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """See `asyncio.ReadTransport`."""
+        self.is_paused = True
         self._channel.pause_reading()
 
     def resume_reading(self) -> None:
         """See `asyncio.ReadTransport`."""
+        self.is_paused = False
         self._channel.resume_reading()
+        self.on_resumed()
 
 
 class _Session(asyncssh.SSHUNIXSession[bytes], asyncssh.SSHTCPSession[bytes]):
-    """Hands a channel's events on to a protocol of asyncio."""
+    """Hands a channel's events on to a protocol of asyncio. What comes while reading is paused is
+    held: a channel that begins forgets that it was."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
+        self._transport: _Transport | None = None
+        self._held: list[bytes] = []
+        self._has_ended = False
 
     def connection_made(self, chan: Any) -> None:
         """See `asyncssh.SSHUNIXSession`."""
-        self._protocol.connection_made(_Transport(chan))
+        self._transport = _Transport(chan)
+        self._transport.on_resumed = self._hand_on
+        self._protocol.connection_made(self._transport)
 
     def data_received(self, data: bytes, datatype: int | None) -> None:  # noqa: ARG002 - asyncssh's
         """See `asyncssh.SSHUNIXSession`."""
-        self._protocol.data_received(data)
+        self._held.append(data)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        while self._held and self._transport is not None and not self._transport.is_paused:
+            self._protocol.data_received(self._held.pop(0))
+        if self._has_ended and not self._held and self._transport is not None:
+            self._has_ended = False
+            if not self._protocol.eof_received():
+                self._transport.close()
 
     def eof_received(self) -> bool:
-        """See `asyncssh.SSHUNIXSession`."""
-        stays: bool | None = self._protocol.eof_received()
-        return bool(stays)
+        """See `asyncssh.SSHUNIXSession`; the protocol decides, once it has read what came."""
+        self._has_ended = True
+        self._hand_on()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncssh.SSHUNIXSession`."""

@@ -9,12 +9,14 @@ again.
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from stackdsl.model import errors, facts, places, specs
+from stackdsl.model import errors, facts, places, reports, specs, states
 from stackdsl.model.requests import Observed, RunIdentity, Wanted
-from stackdsl.node import client
+from stackdsl.node import client, logfiles
 from stackdsl.reach import booting, bundles, channels, connecting, logcopies, sending
 from stackdsl.wire import calls
 
@@ -23,6 +25,8 @@ _ENTER_TIMEOUT_S = 20.0
 _RETRY_S = 0.5
 _ATTEMPT_S = 6.0
 _LAST_LOGS_S = 10.0
+# A flood may be late; what it ended with may not.
+_END_OF_LOG_S = 1.0
 _CONTROL_WINDOW_BYTES = 2 * 1024 * 1024
 _LOGS_WINDOW_BYTES = 512 * 1024
 
@@ -63,6 +67,12 @@ class FarNode(client.RemoteNode):
         self._open_calls: set[int] = set()
         self._heard = 0
         self._is_over = False
+        self._awaited: dict[reports.Report, dict[str, int]] = {}
+
+    @property
+    def folder_of_sockets(self) -> str:
+        """A folder there that only we, and the node, may use."""
+        return os.path.dirname(self.standing.socket)
 
     # --- the connection -----------------------------------------------------------------------
 
@@ -103,7 +113,12 @@ class FarNode(client.RemoteNode):
         """Take in reports; those that were told before the connection was lost come again."""
         told = pushed["reports"]
         first = pushed["number"] - len(told) + 1
-        self.take(told[max(0, self._heard + 1 - first) :])
+        fresh = told[max(0, self._heard + 1 - first) :]
+        for report in fresh:
+            if isinstance(report, reports.StateReport) and report.state in states.ENDED:
+                mine = {f"{report.name}.{stream}" for stream in logfiles.STREAMS}
+                self._awaited[report] = {f: n for f, n in pushed["logs"].items() if f in mine}
+        self.take(fresh)
         self._heard = max(self._heard, pushed["number"])
 
     async def _keep(self) -> None:
@@ -197,7 +212,12 @@ class FarNode(client.RemoteNode):
         """See `ports.Node.begin`; the folder and the environment are those there."""
         if not self._folder_there:
             self.live_in(identity.folder, folder_there(self.standing, identity, self.name))
-        there = dataclasses.replace(identity, folder=self._folder_there, environment=())
+        there = dataclasses.replace(
+            identity,
+            run_id=run_id_there(identity, self.name),
+            folder=self._folder_there,
+            environment=(),
+        )
         stands = await super().begin(there)
         if self._copies is None:
             self._copies = logcopies.Copies(self._folder_here, clock_s=self.standing.clock_s)
@@ -263,6 +283,16 @@ class FarNode(client.RemoteNode):
                 task.cancel()
         super().close()
 
+    async def reports(self) -> AsyncIterator[reports.Report]:
+        """See `ports.Node.reports`; the end of a replica is told when what it wrote is here."""
+        async for report in super().reports():
+            sizes = self._awaited.pop(report, None)
+            if sizes and self._copies is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_END_OF_LOG_S):
+                        await self._copies.wait_for(sizes)
+            yield report
+
     # --- logs -----------------------------------------------------------------------------------
 
     def _begin_logs(self) -> None:
@@ -295,6 +325,13 @@ def folder_there(standing: booting.Standing, identity: RunIdentity, name: str) -
     """Return the run's folder on a far machine: nobody else's, whoever shares the account, and
     the same one as long as the run is the same."""
     return f"{standing.state}/far/{identity.run}-{identity.run_id}-{name}".replace(":", "_")
+
+
+def run_id_there(identity: RunIdentity, name: str) -> str:
+    """Return the mark of a run on a far machine: its own, since two hosts may be one machine, and
+    that this one."""
+    mark = hashlib.blake2b(name.encode(), digest_size=3).hexdigest()
+    return f"{identity.run_id}{mark}"
 
 
 async def open_node(

@@ -6,7 +6,7 @@ them, restarts what depends on what was restarted, and knows the state of the ru
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from stackdsl.model import errors, masks, plans, reports, specs, states
 from stackdsl.run import preparing, replicas, timeline, walking
 
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
+Lead = Callable[[str, Sequence[specs.Forward]], Awaitable[Sequence[specs.Forward]]]
 
 REPORT_TIMEOUT_S = 2.0
 START_BATCH = 25
@@ -25,7 +26,8 @@ class Engine:
     """Carries plans out. Used as ``async with``; ``nodes`` by host name.
 
     ``resolve`` finishes a replica whose command waits for tasks. ``on_change`` is called after
-    every change of state.
+    every change of state. ``lead`` makes what of a host's forwards goes through the controller, and
+    returns those that are the node's.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Engine:
         resolve: Resolve,
         clock_ns: Callable[[], int],
         on_change: Callable[[], None] = lambda: None,
+        lead: Lead | None = None,
     ) -> None:
         self.nodes = dict(nodes)
         self.events = events
@@ -57,6 +60,8 @@ class Engine:
             plans.SetNetwork: self._begin_preparing,
             plans.ProveLinks: self._begin_preparing,
         }
+        self._lead = lead
+        self.hosts_lost: dict[str, str] = {}
         self.outputs: dict[str, str] = {}
         self.is_stopping = False
         # for who asks why: steps under way (since when, how far), and the last failures
@@ -329,7 +334,10 @@ class Engine:
 
     async def _forward(self, walk: walking.Walk, step: plans.SetForwards) -> None:
         try:
-            await self.nodes[step.subject].set_forwards(step.forwards)
+            forwards: Sequence[specs.Forward] = step.forwards
+            if self._lead is not None:
+                forwards = await self._lead(step.subject, forwards)
+            await self.nodes[step.subject].set_forwards(forwards)
         except errors.StackError as error:
             self._fail(walk, step.id, error)
             return
@@ -402,10 +410,10 @@ class Engine:
     async def follow(self, host: str) -> None:
         """Take a node's reports until it is gone."""
         async for report in self.nodes[host].reports():
-            self.take(report)
+            self.take(report, host)
 
-    def take(self, report: reports.Report) -> None:
-        """Take one report in."""
+    def take(self, report: reports.Report, host: str = "local") -> None:
+        """Take one report of a host's node in."""
         match report:
             case reports.StateReport():
                 self._take_state(report)
@@ -430,9 +438,9 @@ class Engine:
                     time_ns=report.time_ns,
                 )  # fmt: skip
             case reports.HostReport():
-                self._note_engine(report, "local")
+                self._note_engine(report, host)
                 self.events.emit(
-                    "host", "local", state=report.what, reason=report.detail, time_ns=report.time_ns
+                    "host", host, state=report.what, reason=report.detail, time_ns=report.time_ns
                 )
 
     def _note_engine(self, report: reports.HostReport, host: str) -> None:

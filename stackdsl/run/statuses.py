@@ -20,10 +20,17 @@ def make_status(
         state=state,
         since=times.format_time(since_ns),
         services=tuple(replace(one, reason=mask(one.reason)) for one in services),
-        hosts=tuple(states.HostStatus(name=h.name, state="connected") for h in plan.hosts),
+        hosts=tuple(_host_status(of, host.name, mask) for host in plan.hosts),
         links=_link_statuses(plan, mine),
         seq=of.events.last_seq,
     )
+
+
+def _host_status(of: engine.Engine, name: str, mask: Callable[[str], str]) -> states.HostStatus:
+    why = of.hosts_lost.get(name)
+    if why is None:
+        return states.HostStatus(name=name, state="connected")
+    return states.HostStatus(name=name, state="lost", reason=mask(why))
 
 
 def _link_statuses(

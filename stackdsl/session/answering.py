@@ -141,8 +141,9 @@ class Answers:
         eng = self._controller.engine
         alive = [name for name in found if eng.ledger.replicas[name].state in states.ALIVE]
         async with self._changing:
-            if alive:
-                await eng.nodes[controlling.HOST].restart(alive)
+            homes = {name: eng.ledger.replicas[name].planned.host for name in alive}
+            for host in sorted(set(homes.values())):
+                await eng.nodes[host].restart([name for name in alive if homes[name] == host])
         rest = [name for name in found if name not in alive]
         if rest:
             await self.start_services(rest)
@@ -183,13 +184,21 @@ class Answers:
         self, name: str, argv: Sequence[str], timeout_s: float | None
     ) -> ports.Executed:
         """See `ports.RunControl`."""
-        node = self._controller.engine.nodes[controlling.HOST]
-        return await node.execute(self._find([name])[0], argv, timeout_s=timeout_s)
+        eng, found = self._controller.engine, self._find([name])[0]
+        node = eng.nodes[eng.ledger.replicas[found].planned.host or controlling.HOST]
+        return await node.execute(found, argv, timeout_s=timeout_s)
 
     async def surroundings(self, name: str) -> specs.ServiceSpec:
         """See `ports.RunControl`."""
         replicas = self._controller.engine.ledger.replicas
-        spec = replicas[self._find([name])[0]].planned.spec
+        planned = replicas[self._find([name])[0]].planned
+        spec = planned.spec
+        if spec is not None and planned.host != controlling.HOST:
+            raise errors.UsageError(
+                "usage.far-surroundings",
+                f'cannot open a terminal in "{name}": it runs on host "{planned.host}"',
+                do=f"run a command there (stackdsl exec), or log in: ssh {planned.host}",
+            )
         if spec is None:
             raise errors.UsageError(
                 "usage.no-surroundings",

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stackdsl import ports
-from stackdsl.model import errors, facts, plans, stacks, states
+from stackdsl.model import errors, facts, plans, specs, stacks, states
 from stackdsl.model.data import dataclass
-from stackdsl.plan import capabilities, planning
+from stackdsl.plan import capabilities, placing, planning
 from stackdsl.registry import places, serving
 from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
@@ -26,6 +26,9 @@ from stackdsl.session import (
     releasing,
 )
 from stackdsl.wire import codec
+
+if TYPE_CHECKING:  # stacks on one machine do without SSH, which costs 0.2 s to load
+    from stackdsl.session import farkeeping
 
 HOST = nodekeeping.HOST
 
@@ -70,7 +73,8 @@ class Controller:
         self.secrets: tuple[str, ...] = ()
         self._mask = masking.make_mask(())
         self._reload = reload
-        self._keeper = nodekeeping.NodeKeeper(self.store, spawned)
+        self._keeper = nodekeeping.NodeKeeper(self.store, self._lead, spawned)
+        self._fars: farkeeping.FarKeeper | None = None
         self._stack: stacks.StackModel | None = None
         self._record: stores.Record | None = None
         self._engine: engine.Engine | None = None
@@ -164,25 +168,54 @@ class Controller:
         self._record = claimed.record
         try:
             claiming.make_folder(claimed)
-            node, stands = await self._keeper.begin(self._identity())
-            plan = await self._make_plan(stack, node, claimed.previous, stands)
+            node, found = await self._keeper.begin(self._identity())
+            stands = [*found, *await self._reach(stack)]
+            nodes = self._nodes(node)
+            plan = await self._make_plan(stack, nodes, claimed.previous, stands)
         except BaseException:
             self._is_released = True
-            await releasing.release_unstarted(self.store, self._keeper, claimed)
+            await releasing.release_unstarted(self.store, self._keeper, self._fars, claimed)
             raise
         self._engine = engine.Engine(
-            {HOST: node},
+            nodes,
             self.timeline,
             resolve=self._resolve,
             clock_ns=time.time_ns,
             on_change=self._update_state,
+            lead=self._lead,
         )
         await self._engine.__aenter__()
         self._engine.take_plan(plan)
         self._engine.adopt(stands)
         self.group.create_task(self._keep_node(), name="keep node")
+        if self._fars is not None:
+            self._fars.follow(self._engine, self._is_over)
         self.timeline.emit("run", self.run, state="starting")
         return plan
+
+    async def _reach(self, stack: stacks.StackModel) -> list[plans.Observed]:
+        """Take up the run on the stack's other machines; return what stands there.
+
+        Raises:
+            StackError: of each that is not reached, or lacks something.
+        """
+        wanted = placing.list_far_hosts(stack)
+        if not wanted:
+            return []
+        if self._fars is None:
+            # stacks on one machine do without SSH
+            from stackdsl.session import farkeeping
+
+            self._fars = farkeeping.FarKeeper(self.group)
+        return await self._fars.begin(wanted, self._identity())
+
+    def _nodes(self, node: ports.Node) -> dict[str, ports.Node]:
+        """Return the nodes of every machine; ``node`` is this one's."""
+        return {HOST: node} | (self._fars.nodes if self._fars is not None else {})
+
+    async def _lead(self, host: str, wanted: Sequence[specs.Forward]) -> Sequence[specs.Forward]:
+        """Make what of a host's forwards goes through us; return those that are its node's."""
+        return wanted if self._fars is None else await self._fars.set_forwards(host, wanted)
 
     def _know_secrets(self, secrets: Sequence[str]) -> None:
         """Mask these too from now on."""
@@ -213,19 +246,19 @@ class Controller:
     async def _make_plan(
         self,
         stack: stacks.StackModel,
-        node: ports.Node,
+        nodes: Mapping[str, ports.Node],
         previous: plans.Plan | None,
         stands: Sequence[plans.Observed],
     ) -> plans.Plan:
         for _ in range(20):
-            seen = await preparing.look(node, self.store, self.run, stack, previous)
+            seen = await preparing.look(nodes, self.store, self.run, stack, previous)
             with masking.masked_errors(stack.secrets):
                 plan = self._plan_for(stack, seen, previous, stands)
             if self.options.debug is not None:
                 plan = preparing.make_debugged(plan, self.options.debug, self.options.stdin)
             self._know_secrets((*stack.secrets, *masking.find_secrets(plan)))
             with masking.masked_errors(self.secrets):
-                await preparing.check_programs(node, plan)
+                await preparing.check_programs(nodes, plan)
             if self.store.claim_block(self.run, plan.block):
                 if self.record.crash != "reap":
                     self.save_plan(plan)
@@ -321,16 +354,18 @@ class Controller:
         """
         stack = self._reload(file)
         errors.raise_all(capabilities.check_supported(stack))
-        node, eng = self.engine.nodes[HOST], self.engine
-        plan = await self._make_plan(stack, node, eng.current_plan, eng.ledger.observed())
+        eng = self.engine
+        await self._reach(stack)
+        plan = await self._make_plan(stack, eng.nodes, eng.current_plan, eng.ledger.observed())
         self._stack = stack
-        gone = [s.name for s in eng.current_plan.services if plan.service(s.name) is None]
+        gone = [s for s in eng.current_plan.services if plan.service(s.name) is None]
         eng.take_plan(plan)
         try:
             await self.carry_out(plan)
         finally:
-            await node.forget(gone)
-            eng.ledger.drop(gone)
+            for host in sorted({one.host for one in gone if one.host}):
+                await eng.nodes[host].forget([one.name for one in gone if one.host == host])
+            eng.ledger.drop([one.name for one in gone])
             self._update_state()
 
     def status(self) -> states.RunStatus:
@@ -440,7 +475,7 @@ class Controller:
         self.engine.cancel_walks()
         try:
             return await releasing.release(
-                self.store, self._keeper, self.engine, self.record, at_once=at_once
+                self.store, self._keeper, self._fars, self.engine, self.record, at_once=at_once
             )
         except errors.StackError as error:
             return (error,)

@@ -12,11 +12,12 @@ from typing import Any, Literal
 from stackdsl import ports
 from stackdsl.model import errors, facts, plans, stacks
 from stackdsl.model.data import dataclass
-from stackdsl.plan import capabilities, planning
+from stackdsl.plan import capabilities, placing, planning
 from stackdsl.registry import places
 from stackdsl.registry import store as stores
 from stackdsl.session import background, masking, naming, nodes, preparing
 
+HOST = placing.LOCAL
 _OBSERVE_TIMEOUT_S = 10.0
 
 
@@ -34,19 +35,41 @@ async def plan_here(stack: stacks.StackModel, store: stores.Store, copy: str | N
         process.discard()
         raise
     try:
+        if placing.list_far_hosts(stack):
+            return await _plan_far(node, stack, store, copy)
         async with asyncio.timeout(_OBSERVE_TIMEOUT_S):
-            return await _plan_with(node, stack, store, copy)
+            return await _plan_with({HOST: node}, stack, store, copy)
     finally:
         node.close()
         await process.wait()
 
 
-async def _plan_with(
+async def _plan_far(
     node: ports.Node, stack: stacks.StackModel, store: stores.Store, copy: str | None
+) -> plans.Plan:
+    """Do as `_plan_with` with nodes on the stack's other machines, which keep nothing of it."""
+    # stacks on one machine do without SSH
+    from stackdsl.session import farkeeping
+
+    run = naming.run_name(stack.name, copy)
+    record = store.record(run)
+    folder = places.run_folder(store.root, run)
+    identity = ports.RunIdentity(
+        run=run,
+        run_id="RUN" if record is None else record.run_id,
+        stack=stack.name,
+        folder=folder,
+    )
+    async with farkeeping.looking(placing.list_far_hosts(stack), identity) as fars:
+        return await _plan_with({HOST: node, **fars}, stack, store, copy)
+
+
+async def _plan_with(
+    nodes: Mapping[str, ports.Node], stack: stacks.StackModel, store: stores.Store, copy: str | None
 ) -> plans.Plan:
     run = naming.run_name(stack.name, copy)
     previous, observed = await _ask_living(store.record(run), stack.file)
-    seen = await preparing.look(node, store, run, stack, previous)
+    seen = await preparing.look(nodes, store, run, stack, previous)
     with masking.masked_errors(stack.secrets):
         plan = planning.make_plan(
             stack,
@@ -57,7 +80,7 @@ async def _plan_with(
             observed=observed,
         )
     with masking.masked_errors((*stack.secrets, *masking.find_secrets(plan))):
-        await preparing.check_programs(node, plan)
+        await preparing.check_programs(nodes, plan)
     return masking.mask_plan(plan, stack.secrets)
 
 
@@ -155,10 +178,10 @@ def facts_json(value: object) -> object:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that this machine has or lacks. "missing": local runs need it; "limited": they do
-    without; "later": only other kinds of places need it."""
+    without; "optional": only other kinds of places need it."""
 
     name: str
-    state: Literal["ok", "limited", "missing", "later"]
+    state: Literal["ok", "limited", "missing", "optional"]
     detail: str
     do: str = ""
 
@@ -258,7 +281,7 @@ def _check_containers(host: facts.HostFacts) -> list[Finding]:
         why = engine.problem.replace("\n", "; ") if engine is not None else "not looked for"
         do = engine.do if engine is not None else ""
         found = Finding(
-            name="docker", state="later", detail=f"only containers need it: {why}", do=do
+            name="docker", state="optional", detail=f"only containers need it: {why}", do=do
         )
         return [networks, found]
     detail = f"version {engine.version} (API {engine.api}) at {engine.endpoint}"
@@ -306,5 +329,5 @@ def _check_others() -> list[Finding]:
     for name, what, programs in wanted:
         at = next((path for path in map(shutil.which, programs) if path), None)
         detail = f"{at}, for {what}" if at else f"not found; only {what} would need it"
-        found.append(Finding(name=name, state="later", detail=detail))
+        found.append(Finding(name=name, state="ok" if at else "optional", detail=detail))
     return found

@@ -5,11 +5,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from stackdsl import ports
-from stackdsl.model import errors, plans, specs, states
+from stackdsl.model import errors, plans
 from stackdsl.registry import owners
 from stackdsl.registry import store as stores
 from stackdsl.run import engine
-from stackdsl.session import nodes, steadying
+from stackdsl.session import nodes, restoring, steadying
 
 HOST = "local"
 _LOSSES = 5
@@ -18,9 +18,16 @@ _REPLACE_LIMIT_S = 30.0
 
 
 class NodeKeeper:
-    """One run's node here. ``spawned`` is a process that was started ahead of time."""
+    """One run's node here. ``spawned`` is a process that was started ahead of time; ``lead`` makes
+    tunnels and returns the forwards that are the node's."""
 
-    def __init__(self, store: stores.Store, spawned: nodes.NodeProcess | None = None) -> None:
+    def __init__(
+        self,
+        store: stores.Store,
+        lead: restoring.SetForwards,
+        spawned: nodes.NodeProcess | None = None,
+    ) -> None:
+        self._lead = lead
         self._store = store
         self._spawned = spawned
         self._process: nodes.NodeProcess | None = None
@@ -122,22 +129,7 @@ class NodeKeeper:
         assert self._steady is not None
         assert self._identity is not None
         node = await self._take(self._identity.run)
-        stands = {one.name: one for one in await node.begin(self._identity)}
-        forwards = dict(eng.current_plan.forwards).get(HOST, ())
-        if forwards:
-            await node.set_forwards(forwards)
-        again: list[specs.ServiceSpec] = []
-        for name, replica in sorted(eng.ledger.replicas.items()):
-            spec = replica.planned.spec
-            if not replica.has_started or replica.state not in states.ALIVE or spec is None:
-                continue
-            one = stands.get(name)
-            if one is None or one.state in states.ALIVE:
-                again.append(spec)
-            else:
-                eng.adopt([one])
-        if again:
-            await node.start(again)
+        await restoring.restore(eng, HOST, node, self._identity, self._lead)
         self._steady.take(node)
 
     def kill(self) -> None:

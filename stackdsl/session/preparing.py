@@ -1,8 +1,9 @@
 """Before anything starts: what is seen of the machine, and whether it has what a plan wants."""
 
+import asyncio
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stackdsl import ports
@@ -12,23 +13,33 @@ from stackdsl.registry import store as stores
 
 
 async def look(
-    node: ports.Node,
+    nodes: Mapping[str, ports.Node],
     store: stores.Store,
     run: str,
     stack: stacks.StackModel,
     previous: plans.Plan | None,
 ) -> facts.Facts:
     """Return the facts that a plan of ``run`` starts from; its own listeners are left out."""
-    host = await node.observe(_list_wanted(stack, store, run))
+    wanted = _list_wanted(stack, store, run)
+    reached: tuple[facts.Reach, ...] = ()
+    if len(nodes) == 1:
+        hosts = [await nodes[placing.LOCAL].observe(wanted)]
+    else:
+        # stacks on one machine do without it
+        from stackdsl.session import surveying
+
+        hosts, reached = await surveying.survey(nodes, wanted, stack)
     blocks = tuple(
         record.block
         for record in store.records()
         if record.run != run and record.block[1] and not record.is_ended
     )
     if previous is not None:
-        own = foreign_listeners(host.listeners, previous)
-        host = dataclasses.replace(host, listeners=own)
-    return facts.Facts(hosts=(host,), blocks_taken=blocks)
+        hosts = [
+            dataclasses.replace(host, listeners=foreign_listeners(host.listeners, previous))
+            for host in hosts
+        ]
+    return facts.Facts(hosts=tuple(hosts), reached=reached, blocks_taken=blocks)
 
 
 def _list_wanted(stack: stacks.StackModel, store: stores.Store, run: str) -> ports.Wanted:
@@ -83,7 +94,31 @@ class _Wish(NamedTuple):
         return self.program, dict(self.spec.env).get("PATH"), self.spec.cwd
 
 
-async def check_programs(node: ports.Node, plan: plans.Plan) -> None:
+async def check_programs(nodes: Mapping[str, ports.Node], plan: plans.Plan) -> None:
+    """Look on every host, side by side, whether what the plan wants there is there; see
+    `_check_host`.
+
+    Raises:
+        HostError: something is missing.
+    """
+    if len(nodes) == 1:
+        await _check_host(nodes[placing.LOCAL], plan, placing.LOCAL)
+        return
+    failures: list[errors.StackError] = []
+
+    async def check(name: str, node: ports.Node) -> None:
+        try:
+            await _check_host(node, plan, name)
+        except errors.StackError as error:
+            failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for name, node in nodes.items():
+            group.create_task(check(name, node), name=f"check {name}")
+    errors.raise_all(failures)
+
+
+async def _check_host(node: ports.Node, plan: plans.Plan, host: str) -> None:
     """Look whether every program, folder and user of the plan is there.
 
     What a task or a hook of the stack may make before it is used counts as there.
@@ -95,7 +130,10 @@ async def check_programs(node: ports.Node, plan: plans.Plan) -> None:
     specs_of = [
         (one, one.spec)
         for one in plan.services
-        if one.spec is not None and one.spec.container is None and not one.spec.attach_container
+        if one.spec is not None
+        and one.host == host
+        and one.spec.container is None
+        and not one.spec.attach_container
     ]
     wishes = [wish for one, spec in specs_of for wish in _list_wishes(one, spec)]
     users = sorted({spec.user for _, spec in specs_of if spec.user is not None})
@@ -152,8 +190,8 @@ def _comes(plan: plans.Plan, wish: _Wish) -> bool:
 
 
 def _lacks_folder(plan: plans.Plan, replica: plans.PlannedService, spec: specs.ServiceSpec) -> bool:
-    if not spec.argv or os.path.isdir(spec.cwd):  # the only machine so far is this one
-        return False
+    if not spec.argv or replica.host != placing.LOCAL or os.path.isdir(spec.cwd):
+        return False  # elsewhere the node tells
     return not _is_made(plan, replica, spec, spec.cwd, is_hook=False)
 
 
@@ -181,11 +219,17 @@ def _no_program(wish: _Wish) -> errors.HostError:
     deed = f"run {wish.role} of" if wish.role else "start"
     return errors.HostError(
         "host.no-program",
-        f'cannot {deed} "{wish.replica.name}": program "{wish.program}" was not found',
+        f'cannot {deed} "{wish.replica.name}": program "{wish.program}" was not found'
+        + _on(wish.replica),
         where=wish.replica.where,
         why=f"it is neither on PATH nor an executable file (looked from {wish.spec.cwd})",
         do="install it, correct the command, or give its full path",
     )
+
+
+def _on(replica: plans.PlannedService) -> str:
+    """Return where that is, for machines other than this one."""
+    return "" if replica.host == placing.LOCAL else f' on host "{replica.host}"'
 
 
 def _no_folder(replica: plans.PlannedService, spec: specs.ServiceSpec) -> errors.HostError:
@@ -201,7 +245,8 @@ def _no_folder(replica: plans.PlannedService, spec: specs.ServiceSpec) -> errors
 def _no_user(replica: plans.PlannedService, spec: specs.ServiceSpec) -> errors.HostError:
     return errors.HostError(
         "host.no-user",
-        f'cannot start "{replica.name}" as user "{spec.user}": it cannot be used here',
+        f'cannot start "{replica.name}" as user "{spec.user}": it cannot be used'
+        + (_on(replica) or " here"),
         where=replica.where,
         why="there is no such user, or changing to it needs root",
         do="create it, run as root, or leave user= out",

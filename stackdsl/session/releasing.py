@@ -4,13 +4,16 @@ Laws: a node that died or hangs keeps nothing: what it cannot give back is found
 """
 
 import asyncio
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from stackdsl.model import errors
 from stackdsl.plan import reconciling
 from stackdsl.registry import store as stores
 from stackdsl.run import engine
 from stackdsl.session import claiming, nodekeeping, recovering, steadying
+
+if TYPE_CHECKING:  # stacks on one machine do without SSH, which costs 0.2 s to load
+    from stackdsl.session import farkeeping
 
 LEAVE_TIMEOUT_S = 30.0
 HURRY_TIMEOUT_S = 10.0
@@ -19,6 +22,7 @@ HURRY_TIMEOUT_S = 10.0
 async def release(
     store: stores.Store,
     keeper: nodekeeping.NodeKeeper,
+    fars: "farkeeping.FarKeeper | None",
     eng: engine.Engine,
     record: stores.Record,
     *,
@@ -30,6 +34,8 @@ async def release(
         TeardownError: some of its processes would not go; its name stays taken.
     """
     failures: list[errors.StackError] = []
+    if fars is not None:
+        fars.stop_waiting()
     try:
         if at_once:
             await hurry(eng, keeper)
@@ -39,6 +45,8 @@ async def release(
     except errors.StackError as error:
         if not steadying.is_lost(error):
             failures.append(error)
+    if fars is not None:
+        failures.extend(await fars.leave("reap"))
     failure = await _send_away(keeper, "reap")
     if failure is not None:
         if not steadying.is_lost(failure):
@@ -55,18 +63,32 @@ async def hurry(eng: engine.Engine, keeper: nodekeeping.NodeKeeper) -> None:
         StackError: something could not be stopped.
     """
     try:
-        async with asyncio.timeout(HURRY_TIMEOUT_S):
-            await eng.nodes[nodekeeping.HOST].stop(sorted(eng.ledger.replicas), at_once=True)
+        async with asyncio.timeout(HURRY_TIMEOUT_S), asyncio.TaskGroup() as group:
+            hurrying = [
+                group.create_task(_hurry_on(eng, host), name=f"hurry {host}") for host in eng.nodes
+            ]
     except TimeoutError:
         keeper.kill()
+    else:
+        errors.raise_all([error for task in hurrying if (error := task.result()) is not None])
+
+
+async def _hurry_on(eng: engine.Engine, host: str) -> errors.StackError | None:
+    """Let what is being stopped on a host end at once; return what failed."""
+    mine = [name for name, one in eng.ledger.replicas.items() if one.planned.host == host]
+    try:
+        await eng.nodes[host].stop(sorted(mine), at_once=True)
     except errors.StackError as error:
         # without a node the stop under way ends by marks, which is at once too
-        if not steadying.is_lost(error):
-            raise
+        return None if steadying.is_lost(error) else error
+    return None
 
 
 async def release_unstarted(
-    store: stores.Store, keeper: nodekeeping.NodeKeeper, claimed: claiming.Claim
+    store: stores.Store,
+    keeper: nodekeeping.NodeKeeper,
+    fars: "farkeeping.FarKeeper | None",
+    claimed: claiming.Claim,
 ) -> None:
     """Give back a run in which nothing was started; what was to be taken back is left running.
 
@@ -74,7 +96,10 @@ async def release_unstarted(
         TeardownError: some of its processes would not go.
     """
     record = claimed.record
-    failure = await _send_away(keeper, "adopt" if claimed.is_adopting else "reap")
+    mode: Literal["reap", "adopt"] = "adopt" if claimed.is_adopting else "reap"
+    if fars is not None:
+        await fars.leave(mode)  # why it began no run is told already
+    failure = await _send_away(keeper, mode)
     if claimed.is_adopting:
         store.release(record.run)
         return

@@ -28,7 +28,8 @@ class SteadyNode:
 
     It is not ``kept`` until somebody watches the node and replaces it: calls fail at once then."""
 
-    def __init__(self, node: ports.Node) -> None:
+    def __init__(self, node: ports.Node, where: str = "this machine") -> None:
+        self._where = where
         self._node: ports.Node | None = node
         self._is_kept = False
         self._moved = asyncio.Event()
@@ -74,7 +75,7 @@ class SteadyNode:
         if self._node is None:
             raise errors.HostError(
                 LOST,
-                "cannot reach the node of this machine: it ended, and no other could be started",
+                f"cannot reach the node of {self._where}: it ended, and no other could be started",
                 do="give back what it left: stackdsl clean",
             )
         return self._node

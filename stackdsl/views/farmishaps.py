@@ -55,6 +55,14 @@ TABLE: dict[str, tuple[str, str]] = {
         "~/.ssh/config, or a keyword of ssh(…), cannot be used",
         "correct what the error names; `ssh -G HOST` shows what holds",
     ),
+    "teardown.host-lost": (
+        "a host was not reached when a run ended, so that nobody saw what runs there end",
+        "its node ends everything by itself half a minute after it has heard of us last",
+    ),
+    "usage.far-surroundings": (
+        "a terminal was asked for in a service that runs on another machine",
+        "run commands there with `stackdsl exec`, or log in with ssh",
+    ),
     "host.unreached": (
         "a host does not answer to SSH: off, another address, a firewall, or a name nobody knows",
         "let `ssh HOST true` work from this machine first",

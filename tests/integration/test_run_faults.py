@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -213,14 +214,14 @@ def test_a_node_that_dies_before_anything_was_started_is_told_at_once(
     look = preparing.look
 
     async def kill_and_look(
-        node: ports.Node,
+        nodes: Mapping[str, ports.Node],
         books: store.Store,
         run: str,
         stack: stacks.StackModel,
         previous: plans.Plan | None,
     ) -> facts.Facts:
         os.kill(node_of(run), signal.SIGKILL)
-        return await look(node, books, run, stack, previous)
+        return await look(nodes, books, run, stack, previous)
 
     monkeypatch.setattr(preparing, "look", kill_and_look)
     with pytest.raises(stackdsl.StackError) as caught, load(tmp_path, TWO).up():

@@ -51,6 +51,7 @@ class Net:
 
     folder: Path
     machines: dict[str, Machine] = field(default_factory=dict)
+    holders: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def ssh(self) -> Path:
@@ -62,10 +63,17 @@ class Net:
         """The keys of hosts."""
         return self.ssh / "known_hosts"
 
-    def start(self, name: str, *options: str, is_known: bool = True) -> Machine:
-        """Start an sshd and write its settings down; ``options`` are lines for sshd."""
+    def start(
+        self, name: str, *options: str, is_known: bool = True, is_apart: bool = False
+    ) -> Machine:
+        """Start an sshd and write its settings down; ``options`` are lines for sshd. ``is_apart``:
+        in a network of its own, of which only we reach the machine (it takes root)."""
         number = len(self.machines) + 2
-        machine = self._launch(name, f"127.77.0.{number}", self._free_port(), options)
+        if is_apart:
+            self._make_network(name, number)
+            machine = self._launch(name, f"10.254.{number}.2", 22, options)
+        else:
+            machine = self._launch(name, f"127.77.0.{number}", self._free_port(), options)
         self.machines[name] = machine
         with (self.ssh / "config").open("a") as config:
             config.write(
@@ -86,8 +94,30 @@ class Net:
     def trust(self, machine: Machine) -> None:
         """Write the machine's key into known_hosts."""
         kind, key, *_ = Path(f"{machine.home}/host_key.pub").read_text().split()
+        address = machine.address
+        if machine.port != 22:
+            address = f"[{address}]:{machine.port}"
         with self.known_hosts.open("a") as file:
-            file.write(f"[{machine.address}]:{machine.port} {kind} {key}\n")
+            file.write(f"{address} {kind} {key}\n")
+
+    def _make_network(self, name: str, number: int) -> None:
+        """Make a namespace that is tied to us by a cable, and to nobody else."""
+        holder = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        self.holders[name] = holder
+        own = os.readlink("/proc/self/ns/net")
+        eventually(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != own)
+        outside = f"sdt{number}"
+        inside = ["nsenter", "--target", str(holder.pid), "--net"]
+        peer = ["peer", "name", "eth0", "netns", str(holder.pid)]
+        for command in (
+            ["ip", "link", "add", outside, "type", "veth", *peer],
+            ["ip", "addr", "add", f"10.254.{number}.1/24", "dev", outside],
+            ["ip", "link", "set", outside, "up"],
+            [*inside, "ip", "link", "set", "lo", "up"],
+            [*inside, "ip", "addr", "add", f"10.254.{number}.2/24", "dev", "eth0"],
+            [*inside, "ip", "link", "set", "eth0", "up"],
+        ):
+            subprocess.run(command, check=True)
 
     def _free_port(self) -> int:
         with socket.socket() as probe:
@@ -112,8 +142,10 @@ class Net:
         ]
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         log = (home / "sshd.log").open("ab")
+        holder = self.holders.get(name)
+        inside = [] if holder is None else ["nsenter", "--target", str(holder.pid), "--net"]
         process = subprocess.Popen(
-            [PROGRAM, "-D", "-e", "-f", "/dev/null", "-h", str(key)]
+            [*inside, PROGRAM, "-D", "-e", "-f", "/dev/null", "-h", str(key)]
             + [part for line in lines for part in ("-o", line)],
             stdin=subprocess.DEVNULL,
             stderr=log,
@@ -130,6 +162,9 @@ class Net:
         """End every sshd."""
         for machine in self.machines.values():
             machine.stop()
+        for holder in self.holders.values():  # its cable goes with its network
+            holder.kill()
+            holder.wait()
 
 
 def make_key(path: Path) -> None:

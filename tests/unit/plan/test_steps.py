@@ -268,7 +268,7 @@ def test_a_start_by_hand_waits_for_what_is_on_its_way() -> None:
 def test_what_cannot_be_carried_out_yet_is_refused_service_by_service() -> None:
     made = stack(
         service("a", runs_on=places.Docker(image="x", on=ssh("edge"))),
-        service("b", runs_on=ssh("edge")),
+        service("b", runs_on=ssh("edge"), is_isolated=True),
         service("c", runs_on=places.Systemd(unit="x")),
         service("d", runs_on=places.Attach(systemd="x")),
         service("f", network="wireguard"),
@@ -281,6 +281,15 @@ def test_what_cannot_be_carried_out_yet_is_refused_service_by_service() -> None:
     assert len(wrong) == 7
     assert {error.code for error in wrong} == {"plan.not-yet"}
     assert all(error.do and error.where for error in wrong)
+
+
+def test_processes_of_other_machines_can_be_carried_out() -> None:
+    made = stack(
+        service("a", port(80), runs_on=ssh("edge")),
+        service("b", port(81), runs_on=ssh("edge"), network="tunnel", needs=[uses("a")]),
+    )
+
+    assert capabilities.check_supported(made) == []
 
 
 def test_everything_of_this_machine_can_be_carried_out() -> None:
