@@ -171,7 +171,8 @@ def pytest_runtest_makereport(
 
 
 def _describe(run: "runs.Run") -> str:
-    """Return the state, the reason and the last lines of every service."""
+    """Return the state, the reason and the last lines of every service, and why what is not well
+    is so."""
     rows: list[str] = []
     _try(rows, lambda: _describe_into(rows, run))
     rows.append(f"all of their output: stackdsl logs {run.name}")
@@ -181,6 +182,7 @@ def _describe(run: "runs.Run") -> str:
 def _describe_into(rows: list[str], run: "runs.Run") -> None:
     status = run.status()
     rows.append(f"run is {status.state}")
+    rows.extend(f"why: {one}" for one in run.why())
     for one in status.services:
         where = f" at {one.addresses[0][1]}" if one.addresses else ""
         code = "" if one.exit_code is None else f", exit code {one.exit_code}"

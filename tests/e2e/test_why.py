@@ -92,3 +92,57 @@ def test_every_planted_fault_of_containers_is_traced_to_its_root(
     wrong = [plant(cli, tmp_path, one, engine) for one in faults.CONTAINERS]
 
     score(wrong, faults.CONTAINERS)
+
+
+BROKEN = """
+@service(port=5432)
+def db(): return ["sh", "-c", "echo the password is $WORD; exit 3"]
+
+@service(port=8080, env={"WORD": secret("WORD", default="hush-hush")})
+def api(db: Ref): return ["sleep", "1000"]
+
+@service(env={"WORD": secret("WORD", default="hush-hush")})
+def other(): return ["sh", "-c", "echo hush-hush; exec sleep 1000"]
+""".replace("port=5432", 'port=5432, env={"WORD": secret("WORD", default="hush-hush")}')
+
+
+def test_a_run_that_ended_still_says_why_it_failed(cli: Any, write_stack: Write) -> None:
+    cli("run", write_stack(BROKEN), code=1)
+
+    done = cli("why", "shop", "db", code=1)
+
+    assert "run shop has ended; this is how it was then" in done.stderr
+    assert "db has failed: exited with 3 before it was ready" in done.stdout
+    assert "last line: the password is ***" in done.stdout
+    assert "stackdsl logs shop db" in done.stdout
+    told = cli("why", "shop", "api", "--json", code=1).stdout
+    assert [one["subject"] for one in json.loads(told)[0]["causes"]] == ["api", "db"]
+    assert json.loads(told)[0]["is_past"]
+    assert "hush-hush" not in told + done.text
+
+
+def test_without_a_service_every_root_is_named_once(cli: Any, write_stack: Write) -> None:
+    cli("start", write_stack(BROKEN), code=1)
+
+    done = cli("why", code=1)
+
+    assert done.stdout.count("last line:") == 1
+    assert done.stdout.startswith("api is waiting because db has failed: exited with 3")
+    assert cli("why", "other").stdout.startswith("other is ready: ")
+    assert cli("why", "shop", "other", "db", code=1).stdout.count("\n\n") == 1
+    cli("stop", "shop")
+
+
+def test_what_a_well_run_left_is_told_and_names_that_it_lacks_too(
+    cli: Any, write_stack: Write
+) -> None:
+    file = write_stack("@service()\ndef other(): return ['sh', '-c', 'echo hi; exec sleep 1000']\n")
+    cli("start", file)
+    assert "everything in shop is well" in cli("why").stderr
+    near = cli("why", "othr", code=2).stderr
+    cli("stop", "shop")
+
+    assert "near: other" in near
+    assert "last lines:\n  | hi" in cli("why", "shop", "other").stdout
+    assert "near: other" in cli("why", "shop", "othr", code=2).stderr
+    assert "was well when it ended" in cli("why", "shop").stderr

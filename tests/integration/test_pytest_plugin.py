@@ -85,6 +85,31 @@ def test_a_failing_test_tells_states_and_last_lines_of_every_service(
     result.stdout.fnmatch_lines(["talker: ready", "*| the last word"])
 
 
+def test_a_failing_test_tells_why_what_is_not_well_is_so(suite: pytest.Pytester) -> None:
+    result = run(
+        suite,
+        """
+        import pytest, os, signal
+        @pytest.mark.stack("web.py")
+        def test_it(stack_run):
+            os.kill(stack_run["talker"].pid, signal.SIGKILL)
+            stack_run["talker"].wait("failed")
+            assert False
+        """,
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*stack web@test-*",
+            "why: talker has failed: was killed by SIGKILL",
+            "  seen   *",
+            "*last line: the last word",
+            "  do     *",
+            "talker: failed*",
+        ]
+    )
+
+
 def test_a_stack_that_cannot_start_fails_the_test_with_its_error(suite: pytest.Pytester) -> None:
     (suite.path / "bad.py").write_text(
         "from stackdsl import service\n@service(prot=1)\ndef x(): return 'sleep 1'\n"

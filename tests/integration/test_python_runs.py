@@ -197,6 +197,31 @@ async def test_async_with_works_in_asyncio(web: stackdsl.Stack) -> None:
         assert (await run["tail"].exec(["echo", "hi"])).stdout == "hi\n"
 
 
+def test_a_service_is_asked_why_it_is_as_it_is(web: stackdsl.Stack) -> None:
+    with web.up() as run:
+        assert run["web"].why().headline.startswith("web is ready: it has been ready for")
+        assert "it serves greet at 127." in str(run["web"].why())
+        assert run.why() == ()
+
+        run["load"][1].stop()
+
+        assert run["load"].why().name == "load-1"
+        assert run["load"][0].why().is_well
+        (found,) = run.why()
+        assert (found.root.subject, found.root.state) == ("load-1", "stopped")
+
+
+async def test_a_service_is_asked_why_from_a_loop(web: stackdsl.Stack) -> None:
+    async with web.up() as run:
+        os.kill(run["tail"].pid or 0, signal.SIGKILL)
+        await run["tail"].wait("failed")
+
+        found = await run["tail"].why()
+
+        assert found.headline == "tail has failed: was killed by SIGKILL"
+        assert await run.why() == (found,)
+
+
 async def test_a_started_run_lives_until_it_is_stopped(web: stackdsl.Stack) -> None:
     run = await web.start()
     pid = run["web"].pid

@@ -6,8 +6,8 @@ from stackdsl.cli import commands, main
 from stackdsl.model import errors
 
 OFFERED = (
-    "run", "start", "stop", "restart", "status", "ps", "logs", "events", "wait", "exec", "shell",
-    "do", "clean", "validate", "plan", "graph", "doctor", "explain", "lab",
+    "run", "start", "stop", "restart", "status", "ps", "logs", "events", "wait", "why", "exec",
+    "shell", "do", "clean", "validate", "plan", "graph", "doctor", "explain", "lab",
 )  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_no_summary_of_a_command_is_cut(capsys: pytest.CaptureFixture[str]) -> N
     assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
 
 
-@pytest.mark.parametrize("later", ["scale", "swap", "why", "export", "package", "ui"])
+@pytest.mark.parametrize("later", ["scale", "swap", "export", "package", "ui"])
 def test_what_comes_later_is_not_offered_yet(later: str) -> None:
     assert refused(later).code == "usage.unknown-command"
 
