@@ -18,6 +18,7 @@ from stackdsl.registry import store as stores
 from stackdsl.run import engine, statuses, timeline
 from stackdsl.session import (
     claiming,
+    farreaping,
     masking,
     naming,
     nodekeeping,
@@ -207,6 +208,7 @@ class Controller:
             from stackdsl.session import farkeeping
 
             self._fars = farkeeping.FarKeeper(self.group)
+        farreaping.note(self.folder, wanted)
         return await self._fars.begin(wanted, self._identity())
 
     def _nodes(self, node: ports.Node) -> dict[str, ports.Node]:

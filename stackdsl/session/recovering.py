@@ -11,6 +11,7 @@ from stackdsl.model.data import dataclass
 from stackdsl.node import cgroups, leavings, reaping
 from stackdsl.registry import locks, places
 from stackdsl.registry import store as stores
+from stackdsl.session import farreaping
 
 _NODE_TIMEOUT_S = 10.0
 _LOOK_S = 0.02
@@ -149,6 +150,7 @@ def end_orphaned(store: stores.Store, record: stores.Record) -> None:
     Raises:
         UsageError: it was taken back meanwhile.
         TeardownError: some of it would not go.
+        HostError: another machine that it uses is not reached.
     """
     with locks.lock(store.root):
         known = store.record(record.run)
@@ -161,6 +163,7 @@ def end_orphaned(store: stores.Store, record: stores.Record) -> None:
                 do="run the command again",
             )
         _send_node_away(known)
+        farreaping.reap(known.run, known.run_id, known.stack, known.folder)
         reap(store, known, grace_s=10.0)
 
 

@@ -224,6 +224,16 @@ def test_a_run_that_stays_is_taken_back_with_its_far_services(net: sshds.Net, fo
     assert [one["pid"] for one in after["services"]] == [one["pid"] for one in before["services"]]
 
 
+def test_a_run_without_a_controller_is_ended_there_too(net: sshds.Net, folder: Path) -> None:
+    assert call("start", write(folder, WEB)).returncode == 0
+    listed = json.loads(call("ps", "--json").stdout)
+    os.kill(listed[0]["pid"], signal.SIGKILL)
+    eventually(lambda: json.loads(call("ps", "--json").stdout)[0]["state"] == "adopted", 20)
+    stopped = call("stop")
+    assert stopped.returncode == 0, stopped.stderr
+    far.wait_until_left(net.machines["edge"])
+
+
 def test_a_killed_controller_leaves_nothing_there_once_the_lease_is_over(
     net: sshds.Net, folder: Path
 ) -> None:
