@@ -59,6 +59,17 @@ def names_used(text: str) -> set[str]:
     }
 
 
+def list_references(text: str) -> list[tuple[str, str]]:
+    """Return (name, token) of what reads as ``${name.attribute}`` in a text of any language."""
+    found = []
+    for match in _TOKEN.finditer(text):
+        if match[2] and _REFERENCE.fullmatch(match[1]):
+            name, attribute, *_ = match[1].split(".")
+            if attribute in (_OF_ME if name == "me" else _OF_REF):
+                found.append((name, match[0]))
+    return found
+
+
 def expand_variables(text: str, variables: Mapping[str, str], where: str = "") -> str:
     """Return a text with ``${VARIABLE}`` replaced; ``$$`` and references stay as they are.
 

@@ -1,8 +1,9 @@
 """Warnings about plans: what is not wrong but may not be as its author thinks."""
 
+import posixpath
 from collections.abc import Sequence
 
-from stackdsl.model import plans, services
+from stackdsl.model import plans, services, substitution
 from stackdsl.plan import binding, claiming, placing
 
 
@@ -21,7 +22,29 @@ def find_notices(
             if port.publish is not None and claiming.is_wildcard(port.publish[0]):
                 host = world.stands[service.name].host
                 notices.append(_notice_wide(service, port.publish, host))
+        notices.extend(_find_literal_texts(service, world))
     return (*notices, *_find_shown_secrets(world.stack.secrets, replicas))
+
+
+def _find_literal_texts(service: services.Service, world: placing.Survey) -> list[plans.Notice]:
+    """Return a warning for each text among the files that looks as if it were to be filled in."""
+    names = {"me", *world.by_name, *(name.replace("_", "-") for name in world.by_name)}
+    notices = []
+    for entry in service.files:
+        spoken = substitution.list_references(entry.text or "")
+        token = next((token for name, token in spoken if name in names), None)
+        if token is not None:
+            stem = posixpath.basename(entry.path)
+            notices.append(
+                plans.Notice(
+                    code="plan.literal-text",
+                    what=f'file "{entry.path}" of "{service.name}" holds "{token}" as it stands',
+                    where=entry.where or str(service.where),
+                    why="a text in files= is written as it is; only templates are filled in",
+                    do=f'put the text into a file and give template("{stem}.tmpl")',
+                )
+            )
+    return notices
 
 
 def _notice_changed(

@@ -129,6 +129,10 @@ _OWN: dict[str, tuple[str, str]] = {
         "two injected variables of one service have the same name",
         "rename one of the services or ports, or set the variable yourself in env=",
     ),
+    "plan.literal-text": (
+        "a text in files= holds ${name.field}, which only templates fill in (a warning)",
+        "put the text into a file and give template(…), or leave it if it is meant as it stands",
+    ),
     "plan.no-block": (
         "no block of loopback addresses is free for the run",
         "stop some of the runs that `stackdsl ps` lists",
@@ -174,8 +178,8 @@ _OWN: dict[str, tuple[str, str]] = {
         "callers are told another port; run as root to have the declared one",
     ),
     "plan.port-taken": (
-        "a port that the stack needs on this machine is taken by another program",
-        "stop that program, or give the service another port",
+        "a port that the stack needs on this machine is taken by another program or run",
+        "stop that one, or give the service another port",
     ),
     "plan.published-widely": (
         "a port is published to every machine that reaches this one (a warning)",

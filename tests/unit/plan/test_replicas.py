@@ -394,5 +394,26 @@ def test_a_secret_in_a_command_line_is_warned_about_without_showing_it() -> None
     assert "hunter2" not in str(made.warnings)
 
 
+def notices_of_text(text: str) -> list[plans.Notice]:
+    entry = services.FileEntry(path="conf/web.conf", text=text)
+    made = plan(stack(service("order_api", port(8080)), service("web", files=(entry,))))
+    return [notice for notice in made.warnings if notice.code == "plan.literal-text"]
+
+
+@pytest.mark.parametrize("token", ["${order_api.addr}", "${order-api.port}", "${me.bind}"])
+def test_a_text_among_files_that_speaks_of_a_service_is_warned_about(token: str) -> None:
+    (notice,) = notices_of_text(f"pass {token};")
+
+    assert token in notice.what
+    assert notice.do.endswith('template("web.conf.tmpl")')
+
+
+@pytest.mark.parametrize(
+    "text", ["$order_api", "${HOME}", "${other.addr}", "${order_api.paint}", "$${me.bind}"]
+)
+def test_a_text_in_another_language_is_not_warned_about(text: str) -> None:
+    assert not notices_of_text(text)
+
+
 def test_the_plan_is_the_same_for_the_same_inputs() -> None:
     assert plan(TOKEN, local()) == plan(TOKEN, local())
