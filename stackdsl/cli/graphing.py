@@ -14,7 +14,7 @@ KINDS = ("dependency", "topology")
 # Which form a file's name asks for.
 SUFFIXES = {
     ".svg": "svg", ".html": "html", ".htm": "html", ".mmd": "mermaid", ".mermaid": "mermaid",
-    ".dot": "dot", ".gv": "dot", ".json": "json",
+    ".dot": "dot", ".gv": "dot", ".json": "json", ".txt": "tree", "": "tree",
 }  # fmt: skip
 
 
@@ -26,8 +26,7 @@ def graph(
     ``form`` None: what the name of ``output`` asks for, else a tree.
     """
     if form is None:
-        suffix = os.path.splitext(output or "")[1].lower()
-        form = SUFFIXES.get(suffix, "tree")
+        form = _find_form(output)
     _check_choice("--format", form, FORMS)
     _check_choice("--kind", kind, KINDS)
     text = _draw(_view(words, option, kind), form)
@@ -45,6 +44,24 @@ def graph(
         ) from error
     print(f"wrote {output}", file=sys.stderr)
     return 0
+
+
+def _find_form(output: str | None) -> str:
+    """Return the form that a file's name asks for.
+
+    Raises:
+        UsageError: it asks for one that there is not.
+    """
+    suffix = os.path.splitext(output or "")[1].lower()
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix]
+    known = ", ".join(filter(None, SUFFIXES))
+    raise errors.UsageError(
+        "usage.choice",
+        f'cannot draw a graph into "{output}": "{suffix}" is the suffix of no form',
+        why=f"known are {known}",
+        do=f"name a file with one of them, or say --format: {', '.join(FORMS)}",
+    )
 
 
 def _view(words: Sequence[str], option: str | None, kind: str) -> graphs.GraphView:

@@ -142,6 +142,24 @@ def test_an_unknown_form_names_the_known_ones(cli: Any, write_stack: Write) -> N
     assert "mermaid" in cli("graph", write_stack(SHOP), "--format", "mermade", code=2).stderr
 
 
+def test_a_suffix_of_no_form_is_refused_and_nothing_is_written(
+    cli: Any, write_stack: Write, tmp_path: Path
+) -> None:
+    done = cli("graph", write_stack(SHOP), "-o", "shop.pdf", code=2)
+
+    assert '".pdf"' in done.stderr
+    assert ".svg, .html" in done.stderr
+    assert not (tmp_path / "shop.pdf").exists()
+
+
+def test_a_form_that_is_said_is_written_whatever_the_suffix(
+    cli: Any, write_stack: Write, tmp_path: Path
+) -> None:
+    cli("graph", write_stack(SHOP), "--format", "dot", "-o", "shop.graph")
+
+    assert (tmp_path / "shop.graph").read_text().startswith("digraph")
+
+
 @pytest.mark.parametrize("kind", ["dependency", "topology"])
 def test_the_suffix_of_the_file_says_the_form_of_a_graph(
     cli: Any, write_stack: Write, tmp_path: Path, kind: str
