@@ -45,8 +45,9 @@ class HostFacts:
     that were asked for and found, by the name asked. ``users`` likewise. ``engine`` is None where
     nobody asked. ``subnets`` (CIDR) are those of its routes and of the engine's networks, those of
     the run itself left out. ``can_network``: interfaces, addresses and namespaces may be made.
-    ``images_missing`` are (reference, why). ``builds`` are (context, fingerprint) of contexts that
-    were asked for. ``containers`` are those that were asked for and found. ``folder`` is the run's
+    ``images_missing`` are (reference, why and on the next line what to do). ``builds`` are
+    (context, fingerprint) of contexts that were asked for. ``containers`` are those that were asked
+    for and found. ``folder`` is the run's
     there, where that is another than here. ``meeting_port`` is where it answers others for a while,
     ``met`` the (host, address) of those that it reached."""
 

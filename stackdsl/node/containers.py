@@ -360,6 +360,13 @@ def service_errors() -> Iterator[None]:
             do=error.do,
         ) from error
     except engines.Refused as error:
+        if "no command specified" in error.explanation.lower():
+            raise errors.ServiceError(
+                "start.no-command",
+                "the image has no command of its own",
+                why=f"the engine says: {error.explanation}",
+                do="return one from the body",
+            ) from error
         raise errors.ServiceError(
             "start.container-refused" if error.status in (400, 404) else "run.container-refused",
             f"the engine refuses: {error.explanation}",

@@ -19,6 +19,7 @@ _LINES = 20
 _LOOK_TIMEOUT_S = 8.0
 _PROGRESS_EVERY_S = 0.2
 _MB = 1_000_000
+_BRING = "see to the network, or bring the image into the engine yourself: docker pull, docker load"
 
 Report = Callable[[reports.Report], None]
 
@@ -26,8 +27,8 @@ Report = Callable[[reports.Report], None]
 async def find_missing(
     engine: engines.Engine, wanted: Iterable[specs.Image]
 ) -> tuple[tuple[str, str], ...]:
-    """Return (reference, why) of the images that can neither be found, built nor pulled; nothing is
-    changed, and registries get a few seconds."""
+    """Return (reference, why, after a new line what to do) of the images that can neither be found,
+    built nor pulled; nothing is changed, and registries get a few seconds."""
     asked = {each.reference: each for each in wanted}
     faults = await engines.at_once(_find_fault(engine, each) for each in asked.values())
     return tuple(sorted((ref, why) for ref, why in zip(asked, faults, strict=True) if why))
@@ -45,14 +46,15 @@ async def _find_fault(engine: engines.Engine, image: specs.Image) -> str:
 
 
 async def _ask_registry(engine: engines.Engine, reference: str) -> str:
-    """Return why an image cannot be pulled, "" if it can."""
+    """Return why an image cannot be pulled and on the next line what to do, "" if it can."""
     try:
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
             await engine.call(engine.api.inspect_distribution, reference)
     except TimeoutError:
-        return f"its registry did not answer within {_LOOK_TIMEOUT_S:g} s"
+        return f"its registry did not answer within {_LOOK_TIMEOUT_S:g} s\n{_BRING}"
     except engines.Refused as error:
-        return explain_pull(reference, error.explanation).why
+        refusal = explain_pull(reference, error.explanation)
+        return f"{refusal.why}\n{refusal.do}"
     except engines.Unreached:
         raise
     except errors.HostError as error:
@@ -276,7 +278,7 @@ _REFUSALS = (
         ("no such host", "refused", "timeout", "dial tcp", "unreachable", "deadline"),
         "start.no-registry",
         "the registry is not reached",
-        "see whether this machine reaches it, or bring the image there with `docker load`",
+        _BRING,
     ),
     (
         ("no space left",),

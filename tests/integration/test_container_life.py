@@ -150,6 +150,17 @@ async def test_a_program_that_the_image_lacks_is_told(state_home: Path) -> None:
     assert failed.is_final
 
 
+async def test_an_image_without_a_command_is_told_so(state_home: Path, engine: Engine) -> None:
+    engine.api.import_image_from_data(bytes(10240), "mute", "test")  # an empty archive
+    mute = specs.Image(reference="mute:test", pull="never")
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([containing.container("web", container_fields={"image": mute})])
+        failed = await living.until("web", "failed")
+    engine.api.remove_image("mute:test")
+    assert failed.reason == "the image has no command of its own"
+    assert failed.do == "return one from the body"
+
+
 async def test_a_stop_signal_that_is_obeyed_gives_its_exit_code(state_home: Path) -> None:
     script = "trap 'exit 7' INT; while :; do sleep 0.1; done"
     async with native.running(native.identity(state_home)) as living:

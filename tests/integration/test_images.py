@@ -112,6 +112,7 @@ async def test_an_image_whose_registry_is_not_there_is_missing(
 ) -> None:
     why = await why_missing(specs.Image(reference="127.0.0.1:9/box:1"))
     assert "not reached" in why
+    assert "docker load" in why.partition("\n")[2]
 
 
 async def test_a_context_without_a_dockerfile_is_told_with_what_is_there(
