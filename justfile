@@ -41,7 +41,7 @@ format:
 # open the tour in JupyterLab (arguments go to `jupyter lab`)
 [no-exit-message]
 notebook *args:
-    @jupyter lab notebooks/tour.ipynb "$@"
+    @jupyter lab $([ "$(id -u)" != 0 ] || echo --allow-root) notebooks/tour.ipynb "$@"
 
 # write the generated pages anew and check code, links and anchors in docs/
 docs:

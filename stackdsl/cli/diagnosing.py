@@ -12,7 +12,7 @@ _MARKS = {
     "ok": ("✔ ok", "green"),
     "limited": ("◐ limited", "yellow"),
     "missing": ("✘ missing", "red"),
-    "later": ("· later", "dim"),
+    "optional": ("· optional", "dim"),
 }
 
 

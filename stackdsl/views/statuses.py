@@ -202,12 +202,19 @@ def say_count(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
 
 
+def _run_cell(state: str) -> lines.Cell:
+    if state == "adopted":  # nobody has taken it back yet: the word would mislead
+        symbol, colour = SYMBOLS[state]
+        return f"{symbol} no controller", colour
+    return state_cell(state)
+
+
 def format_runs(rows: Sequence[dict[str, Any]], paint: lines.Paint, *, now: datetime) -> str:
     """Return the table of `ps` from its JSON values."""
     cells: list[list[lines.Cell]] = [
         [
             row["run"],
-            state_cell(row["state"]),
+            _run_cell(row["state"]),
             lines.say_duration(age_s(row["since"], now)),
             str(row["pid"] or ""),
             row["file"] or "",

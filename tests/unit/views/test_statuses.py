@@ -139,3 +139,17 @@ def test_every_state_has_a_symbol() -> None:
     known = set(states.State.__args__) | set(states.RunState.__args__)  # type: ignore[attr-defined]
 
     assert known <= set(statuses.SYMBOLS)
+
+
+def test_a_run_without_a_controller_is_said_to_have_none() -> None:
+    row = {
+        "run": "shop",
+        "state": "adopted",
+        "since": "2026-01-01T00:00:00.000Z",
+        "pid": None,
+        "file": None,
+    }
+    table = statuses.format_runs([row], PLAIN, now=NOW)
+
+    assert "no controller" in table
+    assert "adopted" not in table
