@@ -37,7 +37,7 @@ class Teller:
         begun = [
             (step_id, *self._scene.works[step_id])
             for step_id in (f"start:{name}", f"task:{name}", f"probe:{name}")
-            if step_id in self._scene.works
+            if step_id in self._scene.works and step_id in self._scene.open_steps
         ]
         if begun:
             _, began_ns, text = begun[0]

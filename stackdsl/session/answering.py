@@ -72,12 +72,13 @@ class Answers:
                     self._raise_if_hopeless(names, wanted)
                     await self._controller.next_change()
         except TimeoutError as error:
+            asked = ["stackdsl why", self.run, *([name] if name else [])]
             raise errors.ServiceError(
                 "run.wait-timeout",
                 f'cannot wait for "{name or self.run}" to be {" or ".join(wanted)}:'
                 f" not in {timeout_s:g} s",
                 why=self._describe(names),
-                do="see what it waits for: stackdsl status; or give a longer timeout",
+                do=f"see why: {' '.join(asked)}; or give a longer timeout",
             ) from error
         return self._controller.status()
 

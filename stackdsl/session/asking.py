@@ -6,8 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from stackdsl import ports
-from stackdsl.model import causes, errors, requests, specs, states
+from stackdsl.model import causes, errors, plans, requests, states
 from stackdsl.run import engine, reasoning, scenes
 from stackdsl.wire import codec
 
@@ -43,15 +42,18 @@ async def _look(of: engine.Engine, name: str) -> scenes.Look:
         async with asyncio.timeout(_LOOK_TIMEOUT_S):
             if planned.host:
                 return await of.nodes[planned.host].inspect(name)
-            return await _try(next(iter(of.nodes.values())), planned.checks)
+            return await _try(of, planned)
     except TimeoutError:
         return requests.Inspection()
     except errors.StackError as error:
         return error
 
 
-async def _try(node: ports.Node, checks: Sequence[specs.Check]) -> requests.Inspection:
-    seen = await node.probe(checks, _TRY_TIMEOUT_S)
+async def _try(of: engine.Engine, planned: plans.PlannedService) -> requests.Inspection:
+    """Try an external address from where its callers stand."""
+    step = next((one for one in of.current_plan.steps if one.id == f"probe:{planned.name}"), None)
+    host = step.host if isinstance(step, plans.ProbeExternal) else next(iter(of.nodes))
+    seen = await of.nodes[host].probe(planned.checks, _TRY_TIMEOUT_S)
     bad = [text for text in seen if text]
     return requests.Inspection(reason="\n".join(f"just now: {text}" for text in bad))
 

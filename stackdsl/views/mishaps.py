@@ -183,7 +183,7 @@ TABLE: dict[str, tuple[str, str]] = {
     ),
     "run.wait-timeout": (
         "what was waited for did not come about in time",
-        "see what it waits for: stackdsl status; or wait longer",
+        "see why: stackdsl why SERVICE; or wait longer",
     ),
     "start.ambiguous-process": (
         "attach(process=…) names several processes",

@@ -110,6 +110,21 @@ def test_an_image_that_cannot_be_pulled_is_the_root_with_its_own_advice() -> Non
     assert found.exit_code == 1
 
 
+def test_an_engine_that_is_not_there_is_a_fault_of_the_machine() -> None:
+    absent = errors.HostError("host.no-engine", "cannot reach an engine", do="start Docker")
+    reasoner = reason(
+        [replica("db", "failed", reason="cannot reach an engine")],
+        [planned("db")],
+        (PULL, START, READY),
+        failures={"image:pg:16": (NOW_NS, absent)},
+    )
+
+    found = reasoner.explain("db")
+
+    assert (found.root.kind, found.root.subject, found.root.do) == ("host", "local", "start Docker")
+    assert found.exit_code == 3
+
+
 def test_an_earlier_failure_of_a_step_is_not_blamed_for_another_end() -> None:
     denied = errors.ServiceError("start.image-denied", "cannot pull it", do="docker login")
     reasoner = reason(
