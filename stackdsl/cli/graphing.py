@@ -69,6 +69,10 @@ def _view(words: Sequence[str], option: str | None, kind: str) -> graphs.GraphVi
         chosen = choosing.choose_file(words, option, records)
         choosing.refuse_rest(chosen.rest, "graph")
     assert chosen.file is not None
+    if kind == "topology" and chosen.file.endswith("_lab.py"):
+        from stackdsl.session import labs
+
+        return labs.view_topology(chosen.file)
     record = next((one for one in records if one.run == chosen.run), None)
     made: plans.Plan | None = None
     states: dict[str, str] = {}

@@ -8,8 +8,17 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from stackdsl.lab import declaring, entering, loading, opening, registering, topologies
-from stackdsl.model import errors, stacks
+from stackdsl.lab import (
+    declaring,
+    drawing,
+    entering,
+    layouts,
+    loading,
+    opening,
+    registering,
+    topologies,
+)
+from stackdsl.model import errors, graphs, stacks
 from stackdsl.registry import client as clients
 from stackdsl.registry import places
 from stackdsl.session import bridging, first, handles, runs
@@ -123,6 +132,15 @@ def find_lab(name: str | None) -> registering.Record:
 def list_labs() -> tuple[registering.Record, ...]:
     """Return the labs of this user that are up."""
     return registering.list_records(labs_root())
+
+
+def view_topology(file: str) -> graphs.GraphView:
+    """Return the graph of a topology's file: sites, routers, hosts, uplinks.
+
+    Raises:
+        StackError: the topology is wrong.
+    """
+    return drawing.view_lab(layouts.lay_out(loading.load(file)))
 
 
 def default_topology(stack: str) -> str:

@@ -120,11 +120,14 @@ def _is_here(file: str | None) -> bool:
 def _files_in(folder: str) -> list[str]:
     if not os.path.isdir(folder):
         return []
-    return sorted(
-        f"{folder}/{name}"
+    names = {
+        name
         for name in os.listdir(folder)
         if name.endswith(".py") and not name.startswith(("_", "."))
-    )
+    }
+    # shop_lab.py beside shop.py is the topology of its lab
+    labs = {name for name in names if name.removesuffix("_lab.py") + ".py" in names - {name}}
+    return sorted(f"{folder}/{name}" for name in names - labs)
 
 
 def _no_run(rest: Sequence[str], names: "dict[str, stores.Record]") -> errors.UsageError:

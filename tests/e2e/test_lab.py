@@ -186,6 +186,19 @@ def test_a_stack_without_a_topology_is_told_where_it_would_be(folder: Path) -> N
     assert "shop_lab.py" in done.stderr
 
 
+def test_a_topology_is_drawn(folder: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND[:-1], "graph", "shop_lab.py", "--kind", "topology"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "host:office" in done.stdout
+    assert "worker" in done.stdout
+    assert "uplink preserving NAT" in done.stdout
+
+
 def test_the_fixture_runs_a_stack_in_a_lab(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(shop=STACK, shop_lab=TOPOLOGY)
     pytester.makepyfile(

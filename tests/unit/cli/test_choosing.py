@@ -155,6 +155,17 @@ def test_the_only_file_in_stacks_is_found(here: Path) -> None:
     assert choosing.choose_file(["api"], None, ()).rest == ("api",)
 
 
+def test_a_topology_beside_its_stack_is_no_stack_to_choose(here: Path) -> None:
+    (here / "stacks").mkdir()
+    for name in ("shop.py", "shop_lab.py"):
+        (here / "stacks" / name).write_text("")
+
+    chosen = choosing.choose_file([], None, ())
+
+    assert chosen.file is not None
+    assert chosen.file.endswith("stacks/shop.py")
+
+
 def test_a_file_that_is_not_there_is_refused_even_beside_a_living_run() -> None:
     with pytest.raises(errors.UsageError) as caught:
         choosing.choose_file(["nowhere.py"], None, (living("shop"),))
