@@ -1,5 +1,6 @@
 """Whole runs with services on other machines: real sshds, each in a network of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -246,4 +247,27 @@ def test_a_killed_controller_leaves_nothing_there_once_the_lease_is_over(
     running.wait()
     running.stdout.close()
     assert far.is_left(net.machines["edge"])
+    eventually(lambda: not far.is_left(net.machines["edge"]), within_s=50)
+
+
+def test_a_run_ends_though_a_host_is_lost_and_says_what_it_could_not_see(
+    net: sshds.Net, folder: Path
+) -> None:
+    text = (
+        WEB
+        + """
+@service(port=8081)
+def here(me: Me):
+    return [sys.executable, "-c", SERVE, me.bind, str(me.port)]
+"""
+    )
+    scope = contextlib.ExitStack()
+    run = scope.enter_context(stacks.load(write(folder, text)).up())
+    net.machines["edge"].stop()
+    eventually(lambda: host_state(run) == "lost", within_s=20)
+    pid = run["here"].pid
+    with pytest.raises(errors.StackError) as caught:
+        scope.close()
+    assert {one.code for one in errors.flatten(caught.value)} == {"teardown.host-lost"}
+    assert not Path(f"/proc/{pid}").exists()
     eventually(lambda: not far.is_left(net.machines["edge"]), within_s=50)
