@@ -22,6 +22,9 @@ from stackdsl.node import (
 
 _LINES = 20
 _OUTPUT_LIMIT_BYTES = 64 * 1024
+# Most programs listen sooner; some open another port first.
+_ELSEWHERE_AFTER_S = 1.0
+_ELSEWHERE_EVERY_S = 4.0
 
 
 class Tell(Protocol):
@@ -48,6 +51,7 @@ class Attempt:
         self._subject = probing.Subject(name=spec.name, since=self._loop.time())
         self._ready_at: float | None = None
         self._early: ends.End | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._trouble = ""
         self._missed = ""
         self._stuck = ""
@@ -194,13 +198,40 @@ class Attempt:
 
     async def _become_ready(self) -> None:
         self._trials = [self._trial(check) for check in self.spec.ready]
-        if len(self._trials) == 1:
-            await self._trials[0].wait()
-        elif self._trials:
-            async with asyncio.TaskGroup() as group:
-                for trial in self._trials:
-                    group.create_task(trial.wait(), name=f"wait for {trial.check.label}")
+        timer = self._loop.call_later(_ELSEWHERE_AFTER_S, self._begin_looking)
+        try:
+            if len(self._trials) == 1:
+                await self._trials[0].wait()
+            elif self._trials:
+                async with asyncio.TaskGroup() as group:
+                    for trial in self._trials:
+                        group.create_task(trial.wait(), name=f"wait for {trial.check.label}")
+        finally:
+            timer.cancel()
+            if self._looking is not None:
+                self._looking.cancel()
         await self._run_hook("after_ready")
+
+    def _begin_looking(self) -> None:
+        # No group: most starts are over by then, and it ends with the wait that it goes beside.
+        self._looking = self._loop.create_task(
+            self._look_elsewhere(), name=f"look where {self.spec.name} listens"
+        )
+
+    async def _look_elsewhere(self) -> None:
+        """Tell while it starts if it listens elsewhere than where it is probed."""
+        told, pause_s = "", _ELSEWHERE_AFTER_S
+        while True:
+            try:
+                _, own = await self.driver.look()
+            except (errors.StackError, OSError):
+                own = ()  # nothing can be seen of it now
+            seen = explaining.say_elsewhere(self._trials, own)
+            if seen != told:
+                told = seen
+                self._tell("starting", seen)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _ELSEWHERE_EVERY_S)
 
     async def _explain_unready(self) -> tuple[str, str]:
         _, own = await self.driver.look()

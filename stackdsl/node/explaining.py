@@ -52,20 +52,46 @@ def _explain_socket(
             f"{reason}; it listens on nothing",
             f"make it listen on {wanted} (me.bind, me.port), or give it more start_timeout",
         )
-    where = ", ".join(f"{each.address}:{each.port}" for each in listeners)
-    if spec.container is not None or spec.namespace is not None:
-        return (
-            f"{reason}; it listens on {where}",
-            f"make it listen on 0.0.0.0:{check.port} (me.bind, me.port), or declare its own port",
-        )
+    where = _say_where(listeners)
+    is_inside = spec.container is not None or spec.namespace is not None
+    advise = _advise_inside if is_inside else _advise_native
+    return f"{reason}; it listens on {where}", advise(check, listeners)
+
+
+def _advise_native(check: specs.Check, listeners: Sequence[facts.Listener]) -> str:
+    wanted = f"make it listen on {check.host}:{check.port} (me.bind, me.port)"
+    reachable = [each for each in listeners if each.address in (check.host, *_EVERYWHERE)]
+    if reachable:
+        return f"{wanted}, or declare the port that it takes: port={reachable[0].port}"
     first = f"{listeners[0].address}:{listeners[0].port}"
-    return (
-        f"{reason}; it listens on {where}",
-        (
-            f"make it listen on {wanted} (me.bind, me.port), or say "
-            f'Port({check.port}, listens="{first}")'
-        ),
-    )
+    return f'{wanted}, or say Port({check.port}, listens="{first}")'
+
+
+def _advise_inside(check: specs.Check, listeners: Sequence[facts.Listener]) -> str:
+    """Return what to do where nobody outside reaches its 127.0.0.1."""
+    if any(each.port == check.port for each in listeners):
+        return "let it listen on 0.0.0.0 (me.bind)"
+    reachable = [each for each in listeners if each.address in (check.host, *_EVERYWHERE)]
+    if reachable:
+        return (
+            f"declare the port that it takes: port={reachable[0].port},"
+            f" or make it listen on {check.port} (me.port)"
+        )
+    return f"let it listen on 0.0.0.0:{check.port} (me.bind, me.port)"
+
+
+def say_elsewhere(trials: Sequence[probing.Trial], listeners: Sequence[facts.Listener]) -> str:
+    """Return where a replica listens instead of where it is probed; "" if it listens there, or
+    nowhere yet."""
+    own = [each for each in listeners if each.protocol == "tcp"]
+    for check in (trial.check for trial in trials if trial.last and trial.check.port):
+        if own and not any(_serves(each, check) for each in own):
+            return f"listens on {_say_where(own)}, not on {check.host}:{check.port}"
+    return ""
+
+
+def _say_where(listeners: Sequence[facts.Listener]) -> str:
+    return ", ".join(f"{each.address}:{each.port}" for each in listeners)
 
 
 def _serves(listener: facts.Listener, check: specs.Check) -> bool:

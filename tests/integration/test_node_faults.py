@@ -149,6 +149,23 @@ async def test_a_service_that_listens_elsewhere_is_told_where(
     assert f'listens="127.0.0.1:{free_port}"' in failed.do
 
 
+async def test_where_it_listens_instead_is_told_while_it_starts(
+    state_home: Path, free_port: int
+) -> None:
+    serve = (
+        "import socket, sys, time; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
+        "time.sleep(1000)"
+    )
+    check = specs.Check(probe=probes.Tcp(), host="127.9.9.9", port=free_port)
+    spec = native.spec("api", sys.executable, "-c", serve, str(free_port), ready=(check,))
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([spec])
+        told = await living.until("api", "starting", times=2)
+
+    assert told.reason == f"listens on 127.0.0.1:{free_port}, not on 127.9.9.9:{free_port}"
+    assert told.pid is not None
+
+
 async def test_a_service_that_listens_late_is_ready_soon_after(
     living: native.NativeNode, free_port: int
 ) -> None:
