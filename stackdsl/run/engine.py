@@ -108,6 +108,7 @@ class Engine:
             if replica is None or one.state not in states.ALIVE | states.ENDED:
                 continue
             replica.has_started = True
+            replica.home = one.host
             replica.was_ready = one.state in ("ready", "unready")
             is_final = one.state in states.ENDED
             self.ledger.set_state(replica, one.state, reason="adopted", is_final=is_final)  # type: ignore[arg-type]  # a node's state is a State by protocol
@@ -237,6 +238,7 @@ class Engine:
                 continue
             replica.is_final = False
             replica.has_started = True
+            replica.home = host
             wanted.append(spec)
             begun.append(step)
         if not wanted:
@@ -300,7 +302,11 @@ class Engine:
             self._finish(walk, step.id)
 
     def _begin_stops(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
-        for host, mine in self._by_host(steps).items():
+        homes: dict[str, list[plans.Step]] = {}
+        for step in steps:  # where it runs: the plan may want it elsewhere by now
+            replica = self.ledger.replicas[step.subject]
+            homes.setdefault(replica.home or replica.planned.host, []).append(step)
+        for host, mine in homes.items():
             self._spawn(f"stop on {host}", self._stop_on(walk, host, mine))
 
     async def _stop_on(self, walk: walking.Walk, host: str, steps: Sequence[plans.Step]) -> None:

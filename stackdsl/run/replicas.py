@@ -23,6 +23,7 @@ class Replica:
     is_final: bool = False
     was_ready: bool = False
     has_started: bool = False
+    home: str = ""  # the host on which it was started last
     lines: tuple[str, ...] = ()
     why: str = ""
     do: str = ""

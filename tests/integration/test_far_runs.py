@@ -271,3 +271,18 @@ def here(me: Me):
     assert {one.code for one in errors.flatten(caught.value)} == {"teardown.host-lost"}
     assert not Path(f"/proc/{pid}").exists()
     eventually(lambda: not far.is_left(net.machines["edge"]), within_s=50)
+
+
+def test_a_service_that_moves_to_another_machine_ends_where_it_was(
+    net: sshds.Net, folder: Path
+) -> None:
+    file = write(folder, WEB)
+    assert call("start", file).returncode == 0
+    (before,) = json.loads(call("status", "--json").stdout)["services"]
+    write(folder, WEB.replace("runs_on=edge", "runs_on=cloud"))
+    changed = call("start", file)
+    assert changed.returncode == 0, changed.stderr
+    (after,) = json.loads(call("status", "--json").stdout)["services"]
+    assert (after["host"], after["state"]) == ("cloud", "ready")
+    assert not Path(f"/proc/{before['pid']}").exists()
+    assert call("stop").returncode == 0
