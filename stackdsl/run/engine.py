@@ -13,12 +13,11 @@ from typing import Self
 
 from stackdsl import ports
 from stackdsl.model import errors, masks, plans, reports, specs, states
-from stackdsl.run import preparing, replicas, timeline, walking
+from stackdsl.run import preparing, replicas, timeline, walking, works
 
 Resolve = Callable[[plans.Plan, str, Mapping[str, str]], plans.PlannedService]
 Lead = Callable[[str, Sequence[specs.Forward]], Awaitable[Sequence[specs.Forward]]]
 
-REPORT_TIMEOUT_S = 2.0
 START_BATCH = 25
 
 
@@ -64,10 +63,7 @@ class Engine:
         self.hosts_lost: dict[str, str] = {}
         self.outputs: dict[str, str] = {}
         self.is_stopping = False
-        # for who asks why: steps under way (since when, how far), and the last failures
-        self.works: dict[str, tuple[int, str]] = {}
-        self.failures: dict[str, tuple[int, errors.StackError]] = {}
-        self.engines_away: dict[str, tuple[int, str]] = {}
+        self.works = works.Works(events.hide)
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -130,7 +126,7 @@ class Engine:
             walk.cancel()
             self._walks.remove(walk)
             if not self._walks:
-                self.works.clear()
+                self.works.begun.clear()
         errors.raise_all(walk.failures)
 
     @property
@@ -149,16 +145,14 @@ class Engine:
         by_class: dict[type, list[plans.Step]] = {}
         for step in batch:
             by_class.setdefault(type(step), []).append(step)
-            event = self.events.emit("step", step.id, state="begun", reason=step.cause)
-            self.works[step.id] = (event.time_ns, "")
-            self.failures.pop(step.id, None)
+            self.works.begin(self.events.emit("step", step.id, state="begun", reason=step.cause))
         for kind, steps in by_class.items():
             self._handlers[kind](walk, steps)
 
     def _finish(self, walk: walking.Walk, step_id: str) -> None:
         if step_id in walk:
             self.events.emit("step", step_id, was="begun", state="done")
-            self.works.pop(step_id, None)
+            self.works.finish(step_id)
             walk.finish(step_id)
 
     def _fail(self, walk: walking.Walk, step_id: str, error: errors.StackError | None) -> None:
@@ -168,9 +162,7 @@ class Engine:
             event = self.events.emit(
                 "step", step_id, was="begun", state="failed", reason=error.what if error else ""
             )
-            self.works.pop(step_id, None)
-            if error is not None:
-                self.failures[step_id] = (event.time_ns, error)
+            self.works.fail(event, error)
             self.ledger.keep_waiting(walk.fail(step_id, error), step_id.partition(":")[2])
             if not walk.keep_going:
                 walk.cancel()
@@ -229,7 +221,7 @@ class Engine:
             try:
                 spec = self._spec_of(replica)
             except errors.StackError as error:
-                self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
+                self.ledger.fail(replica, error)
                 self._fail(walk, step.id, error)
                 continue
             if spec is None:
@@ -247,8 +239,7 @@ class Engine:
             await self.nodes[host].start(wanted)
         except errors.StackError as error:
             for step in begun:
-                replica = self.ledger.replicas[step.subject]
-                self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
+                self.ledger.fail(self.ledger.replicas[step.subject], error)
             self._fail_all(walk, begun, error)
             return
         for step in begun:
@@ -317,21 +308,12 @@ class Engine:
         except errors.StackError as error:
             self._fail_all(walk, steps, error)
             return
-        await self._await_ended(names)
+        await self.ledger.await_ended(names)
         for step in steps:
             replica = self.ledger.replicas[step.subject]
             if replica.state not in states.ENDED:
                 self.ledger.set_state(replica, "stopped", reason=replica.reason, is_final=True)
             self._finish(walk, step.id)
-
-    async def _await_ended(self, names: Sequence[str]) -> None:
-        """Wait for the reports of stopped replicas: a late one would be taken for news of the
-        start that may follow."""
-        stopped = [self.ledger.replicas[name] for name in names]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REPORT_TIMEOUT_S):
-                while any(replica.state not in states.ENDED for replica in stopped):
-                    await self.ledger.changed()
 
     def _begin_forwards(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for step in steps:
@@ -360,26 +342,13 @@ class Engine:
     async def _probe_external(self, walk: walking.Walk, step: plans.ProbeExternal) -> None:
         replica = self.ledger.replicas[step.subject]
         try:
-            seen = await self.nodes[step.host].probe(step.checks, step.timeout_s)
+            await preparing.probe_external(self.nodes, step, replica.planned.where)
         except errors.StackError as error:
-            self.ledger.set_state(replica, "failed", reason=error.what, is_final=True)
+            self.ledger.fail(replica, error)
             self._fail(walk, step.id, error)
             return
-        bad = [text for text in seen if text]
-        if not bad:
-            self.ledger.set_state(replica, "ready", reason="")
-            self._finish(walk, step.id)
-            return
-        unreachable = errors.ServiceError(
-            "run.external-unreachable",
-            f'cannot reach external "{step.subject}" from "{step.host}": {bad[0]}',
-            where=replica.planned.where,
-            why=f"{step.checks[0].label} did not answer within {step.timeout_s:g} s",
-            do="start it, or correct external(…)",
-        )
-        replica.why, replica.do = unreachable.why, unreachable.do
-        self.ledger.set_state(replica, "failed", reason=bad[0], is_final=True)
-        self._fail(walk, step.id, unreachable)
+        self.ledger.set_state(replica, "ready", reason="")
+        self._finish(walk, step.id)
 
     def _begin_preparing(self, walk: walking.Walk, steps: list[plans.Step]) -> None:
         for step in steps:
@@ -401,15 +370,12 @@ class Engine:
     ) -> None:
         """Let the replicas whose start waits for a failed step have failed with its error; one
         whose forerunner lives, which would have been stopped after that step, lives on."""
-        hide = self.events.hide
         for other in walk.steps:  # one that another failure keeps from starting has this one too
             if other.kind in ("start", "task") and step.id in other.needs:
                 replica = self.ledger.replicas[other.subject]
                 if replica.state in states.ALIVE:
                     continue
-                replica.why, replica.do = hide(error.why), hide(error.do)
-                replica.lines = tuple(map(hide, error.lines))
-                self.ledger.set_state(replica, "failed", reason=hide(error.what), is_final=True)
+                self.ledger.fail(replica, error)
 
     # --- what happened --------------------------------------------------------------------------
 
@@ -437,24 +403,16 @@ class Engine:
                 )
             case reports.ProgressReport():
                 step_id = self._find_preparing(report.subject)
-                if step_id in self.works:
-                    self.works[step_id] = (self.works[step_id][0], report.text)
+                self.works.move(step_id, report.text)
                 self.events.emit(
                     "step", step_id, was="begun", state="begun", reason=report.text,
                     time_ns=report.time_ns,
                 )  # fmt: skip
             case reports.HostReport():
-                self._note_engine(report, host)
+                self.works.note_host(report, host)
                 self.events.emit(
                     "host", host, state=report.what, reason=report.detail, time_ns=report.time_ns
                 )
-
-    def _note_engine(self, report: reports.HostReport, host: str) -> None:
-        """Keep whether a machine's engine is away: containers are unready meanwhile."""
-        if report.what == "engine-away":
-            self.engines_away[host] = (report.time_ns, self.events.hide(report.detail))
-        elif report.what == "engine-back":
-            self.engines_away.pop(host, None)
 
     def _find_preparing(self, subject: str) -> str:
         """Return the id of the step whose progress a node tells: of an image, else of a replica."""

@@ -26,6 +26,26 @@ async def carry_out(nodes: Mapping[str, ports.Node], step: Step, where: str) -> 
             errors.raise_all(_find_unreachable(step.edges, causes, where))
 
 
+async def probe_external(
+    nodes: Mapping[str, ports.Node], step: plans.ProbeExternal, where: str
+) -> None:
+    """Try an external address from the host of its callers until it answers.
+
+    Raises:
+        StackError: it does not.
+    """
+    seen = await nodes[step.host].probe(step.checks, step.timeout_s)
+    bad = [text for text in seen if text]
+    if bad:
+        raise errors.ServiceError(
+            "run.external-unreachable",
+            f'cannot reach external "{step.subject}" from "{step.host}": {bad[0]}',
+            where=where,
+            why=f"{step.checks[0].label} did not answer within {step.timeout_s:g} s",
+            do="start it, or correct external(…)",
+        )
+
+
 def _find_unreachable(
     edges: Sequence[specs.Edge], causes: Sequence[str], where: str
 ) -> list[errors.StackError]:

@@ -1,11 +1,14 @@
 """What is known of each replica now: states, reasons, and who waits for them to change."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from stackdsl.model import errors, plans, states, times
 from stackdsl.run import timeline
+
+REPORT_TIMEOUT_S = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,6 +133,22 @@ class Ledger:
         )
         self.wake_watchers()
         self._on_change()
+
+    def fail(self, replica: Replica, error: errors.StackError) -> None:
+        """Let a replica have failed for good, with an error of ours; secrets are masked."""
+        hide = self._events.hide
+        replica.why, replica.do = hide(error.why), hide(error.do)
+        replica.lines = tuple(map(hide, error.lines))
+        self.set_state(replica, "failed", reason=hide(error.what), is_final=True)
+
+    async def await_ended(self, names: Sequence[str]) -> None:
+        """Wait for the reports of stopped replicas, not for long: a late one would be taken for
+        news of the start that may follow."""
+        stopped = [self.replicas[name] for name in names]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPORT_TIMEOUT_S):
+                while any(replica.state not in states.ENDED for replica in stopped):
+                    await self.changed()
 
     def wake_watchers(self) -> None:
         """Let everyone who waits for what `changed` returned look again."""

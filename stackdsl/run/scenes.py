@@ -82,8 +82,8 @@ def take(of: engine.Engine, status: states.RunStatus, now_ns: int) -> Scene:
             name: Note(one.why, one.do, one.lines, one.probe, one.last_end, one.is_final)
             for name, one in of.ledger.replicas.items()
         },
-        works=dict(of.works),
-        failures=dict(of.failures),
+        works=dict(of.works.begun),
+        failures=dict(of.works.failures),
         open_steps=of.open_step_ids,
-        engines_away=dict(of.engines_away),
+        engines_away=dict(of.works.engines_away),
     )

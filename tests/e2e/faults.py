@@ -473,7 +473,7 @@ def db(): return ["httpd", "-f", "-p", "127.0.0.1:5432"]
 """
         + API,
         root="db",
-        words=("refused", "listens on 127.0.0.1:5432", "0.0.0.0:5432"),
+        words=("refused", "0.0.0.0", "127.0.0.1"),
         exit_code=0,
     ),
     Fault(
