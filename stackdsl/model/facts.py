@@ -7,11 +7,13 @@ from stackdsl.model.data import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """A socket that someone listens on (TCP) or has bound (UDP)."""
+    """A socket that someone listens on (TCP) or has bound (UDP). ``owner`` is the other run of ours
+    that it is of, if it is of one and somebody wanted to know."""
 
     address: str
     port: int
     protocol: Literal["tcp", "udp"] = "tcp"
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

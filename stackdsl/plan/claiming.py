@@ -64,7 +64,7 @@ class Occupancy:
         for name, host in hosts.items():
             for listener in host.listeners:
                 slot = (name, listener.protocol, listener.port)
-                self._held.setdefault(slot, {})[listener.address] = "another program"
+                self._held.setdefault(slot, {})[listener.address] = _say_owner(listener)
 
     def hold(self, host: str, protocol: Protocol, address: str, port: int, who: str) -> None:
         """Note that ``who`` listens there."""
@@ -198,37 +198,44 @@ def find_conflicts(
 def _find_taken(
     claims: Sequence[Claim], hosts: Mapping[str, facts.HostFacts]
 ) -> list[errors.StackError]:
-    held: dict[_Slot, list[str]] = {}
+    held: dict[_Slot, dict[str, facts.Listener]] = {}
     for name, host in hosts.items():
         for listener in host.listeners:
             slot = (name, listener.protocol, listener.port)
-            held.setdefault(slot, []).append(listener.address)
+            held.setdefault(slot, {})[listener.address] = listener
     wrong: list[errors.StackError] = []
     reported: set[tuple[str, str, Protocol, int]] = set()
     for claim in claims if held else ():
-        others = held.get((claim.host, claim.protocol, claim.port), ())
+        others = held.get((claim.host, claim.protocol, claim.port), {})
         key = (claim.service.name, claim.host, claim.protocol, claim.port)
         for other in sorted(others):
             meets = other == claim.address or is_wildcard(other) or is_wildcard(claim.address)
             if meets and key not in reported:
                 reported.add(key)
-                wrong.append(_report_taken(claim, other))
+                wrong.append(_report_taken(claim, others[other]))
     return wrong
 
 
-def _report_taken(claim: Claim, other: str) -> errors.StackError:
+def _say_owner(listener: facts.Listener) -> str:
+    return f'run "{listener.owner}"' if listener.owner else "another program"
+
+
+def _report_taken(claim: Claim, held: facts.Listener) -> errors.StackError:
+    other = held.address
     why = f'"{claim.subject}" {claim.deed} {claim.address}:{claim.port}'
     if other != claim.address:
         why += ", and a socket on all addresses holds its port on every single one as well"
     flag = "-ltnp" if claim.protocol == "tcp" else "-lunp"
+    end = f'end that program (ss {flag} "sport = :{claim.port}" names it)'
+    if held.owner:
+        end = f"stop that run (stackdsl stop {held.owner})"
     return errors.PlanError(
         "plan.port-taken",
-        f'cannot give "{claim.subject}" port {claim.port}: another program on {claim.host}'
+        f'cannot give "{claim.subject}" port {claim.port}: {_say_owner(held)} on {claim.host}'
         f" holds {other}:{claim.port}",
         where=str(claim.service.where),
         why=why,
-        do=f'end that program (ss {flag} "sport = :{claim.port}" names it),'
-        f' or give "{claim.service.name}" another port',
+        do=f'{end}, or give "{claim.service.name}" another port',
     )
 
 

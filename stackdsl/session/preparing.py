@@ -10,6 +10,7 @@ from stackdsl import ports
 from stackdsl.model import errors, facts, plans, probes, specs, stacks
 from stackdsl.plan import imaging, placing
 from stackdsl.registry import store as stores
+from stackdsl.session import neighbours
 
 
 async def look(
@@ -39,6 +40,10 @@ async def look(
             dataclasses.replace(host, listeners=foreign_listeners(host.listeners, previous))
             for host in hosts
         ]
+    hosts = [
+        neighbours.name_owners(host, store, run, stack) if host.name == placing.LOCAL else host
+        for host in hosts
+    ]
     return facts.Facts(hosts=tuple(hosts), reached=reached, blocks_taken=blocks)
 
 
@@ -64,19 +69,7 @@ def foreign_listeners(
     listeners: Sequence[facts.Listener], plan: plans.Plan
 ) -> tuple[facts.Listener, ...]:
     """Return the listeners that are not the plan's own."""
-    own = {
-        (port.host, port.port)
-        for service in plan.services
-        if service.spec is not None
-        for port in service.spec.ports
-    }
-    own |= {(f.listen_host, f.listen_port) for _, mine in plan.forwards for f in mine}
-    own |= {
-        (published.host, published.port)
-        for service in plan.services
-        if service.container is not None
-        for published in service.container.publishes
-    }
+    own = neighbours.list_sockets(plan)
     return tuple(one for one in listeners if (one.address, one.port) not in own)
 
 

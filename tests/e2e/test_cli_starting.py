@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -277,3 +278,20 @@ def test_what_takes_the_output_of_a_changed_task_is_started_anew_with_it(
     cli("stop")
 
     assert "task seed runs again" in done.stderr
+
+
+def test_a_copy_that_wants_a_published_port_of_its_run_is_told_which_run_has_it(
+    cli: Any, write_stack: Write
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free_port = probe.getsockname()[1]
+    file = write_stack(f"""
+        @service(port=Port(7001, publish={free_port}))
+        def api(): return [PY, f"{{PROGRAMS}}/server.py"]
+    """)
+    cli("start", file)
+    told = cli("start", file, "--copy", "two", code=2).stderr
+
+    assert f'run "shop" on local holds 127.0.0.1:{free_port}' in told
+    assert "stackdsl stop shop" in told
+    cli("stop", "shop")

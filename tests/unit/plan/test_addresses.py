@@ -127,6 +127,15 @@ def test_a_canonical_port_that_somebody_holds_everywhere_is_an_error_of_the_plan
     assert "5432" in wrong[0].what
 
 
+def test_a_run_of_ours_that_holds_a_port_is_named_and_may_be_stopped() -> None:
+    held = dataclasses.replace(listener("0.0.0.0", 5432), owner="shop@two")
+    (wrong,) = fail(CANONICAL, local(held))
+
+    assert 'run "shop@two" on local holds 0.0.0.0:5432' in wrong.what
+    assert "stackdsl stop shop@two" in wrong.do
+    assert "another program" not in wrong.text()
+
+
 def test_a_listener_on_another_loopback_address_is_in_nobodys_way() -> None:
     assert plan(CANONICAL, local(listener("127.0.0.1", 5432)))
 
