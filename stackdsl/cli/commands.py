@@ -257,13 +257,22 @@ def logs(
         str | None,
         typer.Option("--since", metavar="TIME", help='Only from then on: "10m", or RFC 3339.'),
     ] = None,
+    timestamps: Annotated[
+        bool, typer.Option("-t", "--timestamps", help="Say when each line was written (UTC).")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Print what services wrote; of ended runs too."""
     from stackdsl.cli import reading
 
     return reading.logs(
-        words or [], stack, is_following=follow, tail=tail, since=since, as_json=as_json
+        words or [],
+        stack,
+        is_following=follow,
+        tail=tail,
+        since=since,
+        has_times=timestamps,
+        as_json=as_json,
     )
 
 

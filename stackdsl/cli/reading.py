@@ -37,14 +37,18 @@ def logs(
     is_following: bool,
     tail: int | None,
     since: str | None,
+    has_times: bool,
     as_json: bool,
 ) -> int:
     """Print output of services; return the exit code."""
     since_ns = None if since is None else _parse_since(since)
     with choosing.open_records() as (store, records):
         source = find_source(words, option, store, records)
-    names = _find_names(source)
-    printer = _make_printer(names or remains.list_writers(source.folder), as_json=as_json)
+    is_named = option is not None or len(source.rest) < len(words)
+    names = _find_names(source, is_run_named=is_named)
+    printer = _make_printer(
+        names or remains.list_writers(source.folder), has_times=has_times, as_json=as_json
+    )
     if is_following and source.record is not None and source.record.has_controller:
         return asyncio.run(_follow(source, names, printer, tail=tail, since_ns=since_ns))
     secrets = _find_secrets(source)
@@ -98,7 +102,7 @@ def _ended(store: "stores.Store", run: str, rest: tuple[str, ...]) -> Source:
     return Source(run=run, folder=remains.folder_of(store, run), rest=rest)
 
 
-def _find_names(source: Source) -> list[str] | None:
+def _find_names(source: Source, *, is_run_named: bool) -> list[str] | None:
     """Return the replicas that are asked for; None for all.
 
     Raises:
@@ -113,9 +117,25 @@ def _find_names(source: Source) -> list[str] | None:
     for asked in source.rest:
         mine = remains.find_replicas(asked, known)
         if not mine:
-            raise preparing.unknown_service(asked, source.run, known)
+            raise _unknown(asked, source.run, known, is_run_named=is_run_named)
         found.extend(mine)
     return found
+
+
+def _unknown(
+    asked: str, run: str, known: Sequence[str], *, is_run_named: bool
+) -> errors.UsageError:
+    """Return that a name is none of a run's; where nobody named the run, it may have been meant."""
+    error = preparing.unknown_service(asked, run, known)
+    if is_run_named:
+        return error
+    return errors.UsageError(
+        error.code,
+        f"{error.what}, and no run of that name has left anything",
+        where=error.where,
+        why=error.why,
+        do=f"{error.do}; `stackdsl ps` lists the runs that live",
+    )
 
 
 def _find_secrets(source: Source) -> tuple[str, ...]:
@@ -172,7 +192,9 @@ async def _follow(
     return 0
 
 
-def _make_printer(names: Sequence[str], *, as_json: bool) -> "Callable[[outputs.Lines], None]":
+def _make_printer(
+    names: Sequence[str], *, has_times: bool, as_json: bool
+) -> "Callable[[outputs.Lines], None]":
     if as_json:
         return _print_json
     is_tamed = streams.is_terminal(sys.stdout)
@@ -180,6 +202,8 @@ def _make_printer(names: Sequence[str], *, as_json: bool) -> "Callable[[outputs.
 
     def print_lines(chunk: outputs.Lines) -> None:
         prefix = prefixes[chunk.name]
+        if has_times:
+            prefix += f"{_stamp(chunk)} "
         text = lines.prefix_lines(prefix, chunk.lines, is_tamed=is_tamed)
         if chunk.lost_bytes:
             text = f"{prefix}({chunk.lost_bytes} bytes are no longer kept)\n{text}"
@@ -189,10 +213,14 @@ def _make_printer(names: Sequence[str], *, as_json: bool) -> "Callable[[outputs.
     return print_lines
 
 
-def _print_json(chunk: outputs.Lines) -> None:
+def _stamp(chunk: outputs.Lines) -> str:
+    """Return when lines were written, as RFC 3339 has it."""
     moment = datetime.fromtimestamp(chunk.time_ns // 1_000_000 / 1000, tz=UTC)
-    stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    head = {"time": stamp, "name": chunk.name, "stream": chunk.stream}
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _print_json(chunk: outputs.Lines) -> None:
+    head = {"time": _stamp(chunk), "name": chunk.name, "stream": chunk.stream}
     rows = [streams.json_line({**head, "line": line}) for line in chunk.lines]
     sys.stdout.write("".join(rows))
     sys.stdout.flush()

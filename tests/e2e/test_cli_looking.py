@@ -1,6 +1,7 @@
 """What is asked of runs and stacks: shapes of JSON, logs, events, waits."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -446,6 +447,22 @@ def test_without_a_run_status_is_a_wrong_call(cli: Any) -> None:
 
     assert done.stdout == ""
     assert "stackdsl start" in done.stderr
+
+
+def test_logs_say_when_each_line_was_written(cli: Any, shop: Path) -> None:
+    plain = cli("logs", "seed").stdout.splitlines()
+    timed = cli("logs", "-t", "seed").stdout.splitlines()
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z "
+
+    assert all(re.search(stamp, line) for line in timed)
+    assert [re.sub(stamp, "", line) for line in timed] == plain
+
+
+def test_logs_of_a_name_that_is_neither_service_nor_run_say_so(cli: Any, shop: Path) -> None:
+    told = cli("logs", "shpo", code=2).stderr
+
+    assert '"shpo"' in told
+    assert "no run of that name" in told
 
 
 def test_validate_tells_what_there_is(cli: Any, write_stack: Write) -> None:
