@@ -1,6 +1,6 @@
 """A small internet for the demo: an office behind a router, a cloud 20 ms away.
 
-    stackdsl lab run stacks/demo.py        then, in another terminal: stackdsl lab shell worker-1
+stackdsl lab run stacks/demo.py        then, in another terminal: stackdsl lab shell worker-1
 """
 
 from stackdsl.lab import Lab

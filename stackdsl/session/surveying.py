@@ -80,4 +80,3 @@ def list_pairs(stack: stacks.StackModel) -> set[tuple[str, str]]:
         and stands[service.name]
         and stands[need.name]
     }
-
