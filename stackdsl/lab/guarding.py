@@ -33,8 +33,8 @@ def main() -> None:
     os.set_inheritable(owner_fd, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the owner says when it is over
-    lock = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    _hold(folder)
+    _remove_stale_groups()
     with open(os.path.join(folder, FILE), encoding="utf-8") as file:
         told = json.load(file)
     groups = _make_groups(os.path.basename(folder)) if not told["is_rootless"] else []
@@ -42,17 +42,26 @@ def main() -> None:
     try:
         _note(folder, told, groups)
         keeper, telling = _start_keeper(folder, told["unshare"], [path for path, _ in groups])
-        _guard(keeper, telling, owner_fd, folder)
+        _guard(keeper, telling, owner_fd, folder, groups)
     finally:
         _end(keeper)
         remove_groups([path for path, _ in groups])
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _hold(folder: str) -> None:
+    """Lock the folder for as long as we live; the lock is not seen before it is held."""
+    path = os.path.join(folder, LOCK)
+    lock = os.open(f"{path}.new", os.O_RDWR | os.O_CREAT, 0o600)
+    os.set_inheritable(lock, False)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(f"{path}.new", path)
+
+
 def _note(folder: str, told: dict[str, Any], groups: list[tuple[str, _Hierarchy]]) -> None:
     """Write down what was found out here, for the keeper and for those who enter."""
     told["cgroups"] = [hierarchy for _, hierarchy in groups]
-    told["groups"] = [path for path, _ in groups]
+    told["groups"] = [_inner(path, hierarchy) for path, hierarchy in groups]
     with open(os.path.join(folder, f"{FILE}.new"), "w", encoding="utf-8") as file:
         json.dump(told, file)
     os.rename(os.path.join(folder, f"{FILE}.new"), os.path.join(folder, FILE))
@@ -83,6 +92,24 @@ def _start_keeper(
     return keeper, telling
 
 
+def _inner(path: str, hierarchy: _Hierarchy) -> str:
+    """Return the control group for the lab's processes. In version 2 it is one further down: a
+    group that shares out controllers has no processes itself. Source: cgroups(7), "no internal
+    processes"."""
+    return f"{path}/all" if hierarchy[1] == "cgroup2" else path
+
+
+def _share_controllers(groups: list[tuple[str, _Hierarchy]]) -> None:
+    """Let groups inside the lab's (Docker's) have the controllers of version 2."""
+    for path, hierarchy in groups:
+        if hierarchy[1] == "cgroup2":
+            with open(f"{path}/cgroup.controllers", encoding="ascii") as file:
+                names = file.read().split()
+            for name in names:
+                with contextlib.suppress(OSError):
+                    _set(f"{path}/cgroup.subtree_control", f"+{name}")
+
+
 def python(code: str) -> list[str]:
     """Return a command that runs ``code`` with this package and nothing else imported."""
     top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -90,7 +117,13 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-S", "-E", "-c", seen]
 
 
-def _guard(keeper: subprocess.Popen[bytes], telling: int, owner_fd: int, folder: str) -> None:
+def _guard(
+    keeper: subprocess.Popen[bytes],
+    telling: int,
+    owner_fd: int,
+    folder: str,
+    groups: list[tuple[str, _Hierarchy]],
+) -> None:
     """Return when the owner is gone or the keeper has ended."""
     ended = os.pidfd_open(keeper.pid)
     watched = {telling, owner_fd, ended}
@@ -102,6 +135,8 @@ def _guard(keeper: subprocess.Popen[bytes], telling: int, owner_fd: int, folder:
         if telling in ready:
             said += os.read(telling, 4096)  # `unshare` has the other end too: no end of file
             if said.endswith(b"\n"):
+                _join(_list_groups(), keeper.pid)  # what waits for the keeper need not be in there
+                _share_controllers(groups)
                 watched.discard(telling)
                 _tell(owner_fd, said)
         elif ended in ready:
@@ -187,8 +222,27 @@ def _make_groups(name: str) -> list[tuple[str, _Hierarchy]]:
         # Or the uplinks would be late on a machine that is busy with something else.
         with contextlib.suppress(OSError):
             _set(f"{path}/{'cpu.shares' if kind == 'cgroup' else 'cpu.weight'}", _LARGEST[kind])
+        if kind == "cgroup2":
+            os.mkdir(f"{path}/all")
         made.append((path, (place, kind, options)))
     return made
+
+
+def _remove_stale_groups() -> None:
+    """Remove what labs left whose guards were killed: their names end with the guard's id."""
+    for top in _list_groups():
+        with contextlib.suppress(OSError):
+            names = [name for name in os.listdir(top) if name.startswith(PREFIX)]
+            gone = [name for name in names if not os.path.exists(f"/proc/{name.split('-')[-1]}")]
+            _remove_trees([f"{top}/{name}" for name in gone])
+
+
+def _remove_trees(groups: list[str]) -> None:
+    """Remove groups as far as they are empty."""
+    for top in groups:
+        for folder, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
 
 
 def _set(path: str, value: str) -> None:
@@ -197,10 +251,10 @@ def _set(path: str, value: str) -> None:
         file.write(value)
 
 
-def _join(groups: list[str]) -> None:
+def _join(groups: list[str], pid: int = 0) -> None:
     for path in groups:
         with contextlib.suppress(OSError), open(f"{path}/cgroup.procs", "w") as file:
-            file.write(str(os.getpid()))
+            file.write(str(pid or os.getpid()))
 
 
 def remove_groups(groups: list[str]) -> None:
@@ -209,10 +263,7 @@ def remove_groups(groups: list[str]) -> None:
     deadline = time.monotonic() + _CLEAR_TIMEOUT_S
     left = groups
     while left and time.monotonic() < deadline:
-        for top in left:
-            for folder, _, _ in os.walk(top, topdown=False):
-                with contextlib.suppress(OSError):
-                    os.rmdir(folder)
+        _remove_trees(left)
         left = [top for top in left if os.path.exists(top)]
         if left:
             time.sleep(0.01)

@@ -5,12 +5,15 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from typing import Any
 
 from stackdsl.dsl import faults
 from stackdsl.lab import guarding, topologies
 from stackdsl.model import errors
 from stackdsl.model.data import dataclass
+
+_BEGUN_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,25 @@ def make_folder(root: str, name: str, content: dict[str, Any]) -> str:
 def sweep(root: str) -> None:
     """Remove the folders of labs whose guard was killed; the kernel has ended the rest."""
     for folder in _list_folders(root):
-        if not _is_held(folder) and os.path.exists(os.path.join(folder, guarding.LOCK)):
+        if not _is_held(folder) and _is_over(folder):
             _remove_groups(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_over(folder: str) -> bool:
+    """Whether a lab that nobody holds has been held, or was never begun."""
+    if os.path.exists(os.path.join(folder, guarding.LOCK)):
+        return True
+    with contextlib.suppress(OSError):
+        return time.time() - os.stat(folder).st_mtime > _BEGUN_WITHIN_S
+    return False
 
 
 def _remove_groups(folder: str) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError):
         with open(os.path.join(folder, guarding.FILE), encoding="utf-8") as file:
             groups = json.load(file)["groups"]
-        guarding.remove_groups(groups)
+        guarding.remove_groups([path.removesuffix("/all") for path in groups])
 
 
 def list_records(root: str) -> tuple[Record, ...]:
