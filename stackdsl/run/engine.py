@@ -322,9 +322,9 @@ class Engine:
 
     async def _forward(self, walk: walking.Walk, step: plans.SetForwards) -> None:
         try:
-            forwards: Sequence[specs.Forward] = step.forwards
+            forwards = step.forwards
             if self._lead is not None:
-                forwards = await self._lead(step.subject, forwards)
+                forwards = tuple(await self._lead(step.subject, forwards))
             await self.nodes[step.subject].set_forwards(forwards)
         except errors.StackError as error:
             self._fail(walk, step.id, error)
@@ -373,9 +373,8 @@ class Engine:
         for other in walk.steps:  # one that another failure keeps from starting has this one too
             if other.kind in ("start", "task") and step.id in other.needs:
                 replica = self.ledger.replicas[other.subject]
-                if replica.state in states.ALIVE:
-                    continue
-                self.ledger.fail(replica, error)
+                if replica.state not in states.ALIVE:
+                    self.ledger.fail(replica, error)
 
     # --- what happened --------------------------------------------------------------------------
 
@@ -484,14 +483,10 @@ class Engine:
                     self._fail(walk, f"{kind}:{name}", replicas.stopped_error(replica))
 
     def _restart_dependents(self, service: str) -> None:
-        names = [
-            name
-            for name, replica in sorted(self.ledger.replicas.items())
-            if service in replica.planned.restart_with and replica.state in states.ALIVE
-        ]
         by_host: dict[str, list[str]] = {}
-        for name in names:
-            by_host.setdefault(self.ledger.replicas[name].planned.host, []).append(name)
+        for name, replica in sorted(self.ledger.replicas.items()):
+            if service in replica.planned.restart_with and replica.state in states.ALIVE:
+                by_host.setdefault(replica.planned.host, []).append(name)
         for host, mine in by_host.items():
             self._spawn(f"restart with {service}", self._restart_on(host, mine))
 
