@@ -65,15 +65,13 @@ def _print_verdict(
     )
 
 
-def _find_file(
-    words: Sequence[str], option: str | None, *, is_new: bool = False
-) -> tuple[str, tuple[str, ...]]:
+def _find_file(words: Sequence[str], option: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the file that is meant, and the words that are left."""
     if choosing.is_plain_file(words, option):
         # without a look at runs: reading their store costs as much as checking a small stack
         return (option, tuple(words)) if option is not None else (words[0], tuple(words[1:]))
     with choosing.open_records() as (_, records):
-        chosen = choosing.choose_file(words, option, records, is_new=is_new)
+        chosen = choosing.choose_file(words, option, records)
     assert chosen.file is not None
     return chosen.file, chosen.rest
 
@@ -96,12 +94,12 @@ def plan(
 
     with asides.beside():
         if is_offline or facts_file is not None:
-            stack = _load_part(*_find_file(words, option, is_new=copy is not None))
+            stack = _load_part(*_find_file(words, option))
             seen = looking.read_facts(facts_file) if facts_file else stacks.assume_facts()
             made = looking.plan_for(stack, seen, copy, places.state_root())
         else:
             with choosing.open_records() as (store, records):
-                chosen = choosing.choose_file(words, option, records, is_new=copy is not None)
+                chosen = choosing.choose_file(words, option, records)
                 assert chosen.file is not None
                 stack = _load_part(chosen.file, chosen.rest)
                 made = asyncio.run(looking.plan_here(stack, store, copy))

@@ -54,16 +54,14 @@ def choose_file(
     words: Sequence[str],
     option: str | None,
     records: "Sequence[stores.Record]",
-    *,
-    is_new: bool = False,
 ) -> naming.Chosen:
     """Return the stack that is meant, with its file. One of another folder that nobody named is
-    told; where something new is to be started, stacks of this folder come first.
+    told.
 
     Raises:
         UsageError: nothing fits; the choices are named.
     """
-    chosen = naming.choose(words, records, option=option, wants="new" if is_new else "file")
+    chosen = naming.choose(words, records, option=option, wants="file")
     _tell_foreign(chosen)
     if chosen.file is None:
         raise errors.UsageError(

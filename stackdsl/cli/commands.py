@@ -14,8 +14,6 @@ _HELP = """Run one stack anywhere, mixed.
 STACK is a file or a run's name. Left out: the only living run, else stack.py, else the only file in
 stacks/. The first word is the STACK if it is an existing file or a living run; --stack decides.
 A living run that nobody named, and whose file is not in or below this folder, is told on stderr.
-What starts something new (run, start --copy, plan --copy, lab run) does not take it where this
-folder has stacks of its own.
 """
 
 StackOption = Annotated[

@@ -37,7 +37,7 @@ def run(
 
 def _find_stack(words: Sequence[str], option: str | None) -> tuple[str, tuple[str, ...]]:
     with choosing.open_records() as (_, records):
-        chosen = choosing.choose_file(words, option, records, is_new=True)
+        chosen = choosing.choose_file(words, option, records)
     assert chosen.file is not None
     return os.path.realpath(chosen.file), tuple(chosen.rest)
 

@@ -25,7 +25,7 @@ def run(
     spawned = nodes.NodeProcess(*node)
     try:
         with choosing.open_records() as (_, records):
-            chosen = choosing.choose_file(words, option, records, is_new=True)
+            chosen = choosing.choose_file(words, option, records)
     except errors.StackError:
         spawned.discard()
         raise

@@ -23,7 +23,7 @@ _SERVE_TIMEOUT_S = 10.0
 def start(words: Sequence[str], option: str | None, copy: str | None, *, as_json: bool) -> int:
     """Start a stack, change a living run, or start services of it; return the exit code."""
     with choosing.open_records() as (_, records):
-        chosen = choosing.choose_file(words, option, records, is_new=copy is not None)
+        chosen = choosing.choose_file(words, option, records)
     record = _find_living(chosen, copy, records)
     starter = _Starter(as_json=as_json)
     try:

@@ -54,7 +54,6 @@ def choose(
     """Read STACK off the words of a command line.
 
     ``option`` is --stack. ``wants``: "file" (commands that start or check: a file is preferred),
-    "new" (those that start something new: nothing of another folder where this one has stacks),
     "run" (commands on living runs), "any". The rest of the words stays.
 
     Raises:
@@ -92,8 +91,7 @@ def _default(words: Sequence[str], names: "dict[str, stores.Record]", wants: str
     if len(names) == 1:
         record = next(iter(names.values()))
         is_foreign = not _is_here(record.file)
-        if not (is_foreign and files and wants == "new"):
-            return Chosen(file=record.file, run=record.run, rest=rest, is_foreign=is_foreign)
+        return Chosen(file=record.file, run=record.run, rest=rest, is_foreign=is_foreign)
     found = _named(files[0], names) if len(files) == 1 else None
     if found is not None and (found.run is not None or wants != "run"):
         return Chosen(file=found.file, run=found.run, rest=rest)

@@ -118,32 +118,6 @@ def test_a_named_run_of_another_folder_is_taken_without_a_word(
     assert capsys.readouterr().err == ""
 
 
-def test_something_new_is_started_from_this_folder_whatever_lives_elsewhere(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (here / "stack.py").write_text("")
-    chosen = choosing.choose_file([], None, (living("other"),), is_new=True)
-
-    assert chosen.file == str(here / "stack.py")
-    assert capsys.readouterr().err == ""
-
-
-def test_a_copy_of_what_lives_in_this_folder_is_of_that_run(here: Path) -> None:
-    (here / "stack.py").write_text("")
-    chosen = choosing.choose_file([], None, (living("shop", here / "shop.py"),), is_new=True)
-
-    assert chosen.file == str(here / "shop.py")
-
-
-def test_something_new_in_a_folder_without_stacks_is_of_the_only_run_and_told(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    chosen = choosing.choose_file([], None, (living("other"),), is_new=True)
-
-    assert chosen.file == "/elsewhere/other.py"
-    assert "taking run" in capsys.readouterr().err
-
-
 def test_without_a_file_the_only_living_run_tells_it() -> None:
     assert choosing.choose_file([], None, (living("other"),)).file == "/elsewhere/other.py"
 
