@@ -5,6 +5,7 @@ most five times a second; what the registry or a Dockerfile says is shown in its
 """
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,8 @@ _LINES = 20
 _LOOK_TIMEOUT_S = 8.0
 _PROGRESS_EVERY_S = 0.2
 _MB = 1_000_000
+# The classic builder's, around what a step writes to standard error.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _BRING = "see to the network, or bring the image into the engine yourself: docker pull, docker load"
 
 Report = Callable[[reports.Report], None]
@@ -41,7 +44,8 @@ async def _find_fault(engine: engines.Engine, image: specs.Image) -> str:
     if is_here and image.pull != "always":
         return ""
     if image.pull == "never":
-        return 'the engine does not have it, and pull="never"'
+        do = 'have it made first (docker pull, docker load), or take pull="never" out'
+        return f'the engine does not have it, and pull="never"\n{do}'
     return await _ask_registry(engine, image.reference)
 
 
@@ -161,22 +165,31 @@ class _Progress:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._told_at = 0.0
+        self._text = ""
+        self._is_waiting = False
 
     def tell(self, text: str) -> None:
-        """Say how far it is.
+        """Say how far it is; what is said last is told in any case: it may take long.
 
         Raises:
             _GivenUpError: nobody waits for it.
         """
         if self.is_given_up:
             raise _GivenUpError
-        now = time.monotonic()
-        if now - self._told_at >= _PROGRESS_EVERY_S:
-            self._told_at = now
+        self._text = text[:200]
+        if not self._is_waiting:
+            self._is_waiting = True
+            pause_s = max(0.0, self._told_at + _PROGRESS_EVERY_S - time.monotonic())
+            self._loop.call_soon_threadsafe(self._loop.call_later, pause_s, self._pass_on)
+
+    def _pass_on(self) -> None:
+        self._is_waiting = False
+        self._told_at = time.monotonic()
+        if not self.is_given_up:
             told = reports.ProgressReport(
-                subject=self._subject, text=text[:200], time_ns=time.time_ns()
+                subject=self._subject, text=self._text, time_ns=time.time_ns()
             )
-            self._loop.call_soon_threadsafe(self._report, told)
+            self._report(told)
 
 
 def _pull(api: Any, reference: str, progress: _Progress) -> None:
@@ -236,7 +249,8 @@ def _build(api: Any, image: specs.Image, build: specs.Build, progress: _Progress
         fault = event.get("error") or event.get("message")
         if fault:
             raise _explain_build(image, build, step, fault, said)
-        for line in str(event.get("stream", event.get("status", ""))).splitlines():
+        text = str(event.get("stream", event.get("status", "")))
+        for line in _COLOUR.sub("", text).splitlines():
             if line.startswith("Step "):
                 step = line
             if line.strip():
