@@ -75,8 +75,8 @@ class Fault:
 
 
 def touch(cli: Any, run: str, name: str, file: str, text: str = "") -> None:
-    """Put a file into a service's own folder."""
-    program = f'printf %s "{text}" > "$STACKDSL_DIR/{file}"'
+    """Put a file into a service's own folder, whole from one moment to the next."""
+    program = f'cd "$STACKDSL_DIR" && printf %s "{text}" > .new && mv .new "{file}"'
     cli("exec", run, name, "--", "sh", "-c", program)
 
 

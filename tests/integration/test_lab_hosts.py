@@ -157,7 +157,7 @@ def test_power_off_ends_everything_and_keeps_the_disk(
     assert not labs.logs_in(net, "worker")
     eventually(lambda: not _lives(before))
     worker.power_on()
-    assert over_ssh(net, "worker", "cat kept; ls /tmp") == "kept"
+    assert over_ssh(net, "worker", "cat kept; test -e /tmp/lost || echo gone") == "kept\ngone"
 
 
 def _lives(pid: int) -> bool:
