@@ -25,6 +25,8 @@ _OUTPUT_LIMIT_BYTES = 64 * 1024
 # Most programs listen sooner; some open another port first.
 _ELSEWHERE_AFTER_S = 1.0
 _ELSEWHERE_EVERY_S = 4.0
+# What is asked before a container is there is asked in another one, which takes its time.
+_ASIDE_S = 10.0
 
 
 class Tell(Protocol):
@@ -129,6 +131,8 @@ class Attempt:
         if self.spec.done is None:
             return
         trial = self._trial(self.spec.done)
+        if self.spec.container is not None:
+            trial.extra_s = _ASIDE_S
         if await trial.once():
             return
         self._tell("running")
@@ -254,6 +258,9 @@ class Attempt:
         code = self.driver.exit_code
         await self.driver.drain()
         is_early = self.spec.kind == "service" and self._ready_at is None
+        if is_early and code == 0 and not self._has_more_to_show:
+            self._tell("ready")
+            is_early = False
         if code == 0 and not is_early:
             return ends.End(
                 state="completed",
@@ -371,6 +378,11 @@ class Attempt:
         finally:
             self._scope = None
         return "interrupted" if self._is_interrupted else "done"
+
+    @property
+    def _has_more_to_show(self) -> bool:
+        """Whether it takes more to be ready than to have been started, however soon it ended."""
+        return bool(self.spec.ready) or any(name == "after_ready" for name, _ in self.spec.hooks)
 
     @property
     def _is_interrupted(self) -> bool:

@@ -162,15 +162,18 @@ class AttachedContainer:
         return "" if health == "healthy" else f"says {health}"
 
     async def _exists(self, path: str) -> bool:
+        engine = await self._around.containers.open()
+        return await self._exists_in(engine, self.reference, path)
+
+    async def _exists_in(self, engine: engines.Engine, container: str, path: str) -> bool:
         import urllib.parse  # only probes of files in containers
 
-        engine = await self._around.containers.open()
         query = urllib.parse.urlencode({"path": path})
         with containers.service_errors():
             try:
                 line = await dialing.dial(
                     engine,
-                    f"HEAD /containers/{self.reference}/archive?{query}",
+                    f"HEAD /containers/{container}/archive?{query}",
                     _pass_over,
                     _pass_over,
                 )

@@ -123,6 +123,17 @@ class ContainerDriver(containerattaching.AttachedContainer):
             return await super()._run(argv, {**self._more_env, **env}, timeout_s, limit)
         return await self._run_aside(tuple(argv), timeout_s, limit)
 
+    async def _exists(self, path: str) -> bool:
+        if self.has_started or self._around.containers.has_container(self.spec.name):
+            return await super()._exists(path)
+        engine = await self._around.containers.open()
+        with containers.service_errors():
+            container = await self._around.containers.create_aside(engine, self.spec, ("-",))
+            try:
+                return await self._exists_in(engine, container, path)
+            finally:
+                await asyncio.shield(containers.remove(engine, container))
+
     async def _run_aside(
         self, argv: tuple[str, ...], timeout_s: float | None, limit: int
     ) -> executing.Outcome:

@@ -78,6 +78,8 @@ class Trial:
     last: str = "not tried"
     counts: dict[str, int] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
+    # What a try may take beyond the probe's own time limit.
+    extra_s: float = 0.0
     _told_at: float = 0.0
     _scans: list[_Scan] | None = None
 
@@ -113,7 +115,7 @@ class Trial:
         """Try once, within the probe's own time limit; return "" or what was seen."""
         timeout_s = self.check.probe.timing.timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s + self.extra_s):
                 seen = await self._try()
         except TimeoutError:
             seen = f"did not answer within {timeout_s:g} s"

@@ -33,6 +33,33 @@ async def test_a_container_runs_and_is_gone_with_the_run(state_home: Path, engin
     assert await containing.ask(engine, "containers", all=True) == []
 
 
+@pytest.mark.parametrize(
+    "probe",
+    [probes.File(path="/etc/passwd"), probes.Exec(argv=("test", "-e", "/etc/passwd"))],
+    ids=["file", "check"],
+)
+async def test_a_task_that_is_done_already_is_not_run(
+    state_home: Path, engine: Engine, probe: probes.File | probes.Exec
+) -> None:
+    spec = containing.sh("job", "echo again; exit 3", kind="task", done=specs.Check(probe=probe))
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([spec])
+        done = await living.until("job", "completed")
+        assert done.reason.startswith("already done")
+        assert await containing.ask(engine, "containers", all=True) == []
+
+
+async def test_a_container_that_ends_in_order_at_once_has_been_ready(state_home: Path) -> None:
+    policy = services.Restart(on="on-failure", backoff_s=0.01)
+    names = [f"short-{n}" for n in range(4)]
+    async with native.running(native.identity(state_home)) as living:
+        await living.node.start([containing.container(n, "true", restart=policy) for n in names])
+        for name in names:
+            ended = await living.until(name, "completed", "failed", "restarting")
+            assert (ended.state, ended.restarts) == ("completed", 0)
+            assert "ready" in living.states(name)
+
+
 async def test_both_streams_come_apart_from_the_first_byte_on(state_home: Path) -> None:
     script = "echo one; echo two >&2; printf three"
     async with native.running(native.identity(state_home)) as living:
