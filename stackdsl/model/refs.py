@@ -160,7 +160,11 @@ class Me:
             DefinitionError: it has no port.
         """
         if self.default_port is None:
-            return self.own.port
+            raise errors.DefinitionError(
+                "definition.no-port",
+                f'cannot read .port of "me": "{self.name}" has no port',
+                do=f'give "{self.name}" port=…',
+            )
         return self.bound[self.default_port]
 
     @property

@@ -137,3 +137,10 @@ def test_a_secret_unset_in_a_body_is_an_error(load: Load) -> None:
     error = refuse(load, "@service\ndef a(): return ['x', secret('NO_SUCH')]")
     assert error.code == "definition.secret-unset"
     assert "shop.py:5" in error.where
+
+
+def test_a_service_without_a_port_that_reads_its_own_is_told_to_have_one() -> None:
+    me = refs.Me(name="web", own=refs.Ref(name="web"))
+    with pytest.raises(errors.DefinitionError) as caught:
+        _ = me.port
+    assert caught.value.do == 'give "web" port=…'
