@@ -128,11 +128,10 @@ def test_an_uplink_takes_its_delay_each_way(net: opening.LivingLab) -> None:
 
 
 def test_an_uplink_loses_its_share_each_way(net: opening.LivingLab) -> None:
-    lost, mean_ms = ping(net, "bad-1", 2000)
+    lost, _ = ping(net, "bad-1", 2000)
 
-    # 1 - 0.9 * 0.9, within five standard deviations of so many; other loads may hold answers up
+    # 1 - 0.9 * 0.9, within five standard deviations of so many
     assert lost == pytest.approx(19, abs=5)
-    assert mean_ms == pytest.approx(10, rel=0.4)
 
 
 def test_an_uplink_carries_its_rate(net: opening.LivingLab) -> None:
